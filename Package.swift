@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .treatAllWarnings(as: .error)
+]
+let cSettings: [CSetting] = [
+    .treatAllWarnings(as: .error)
+]
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "shortfuse",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        // The ABI shared with kmod/ and bpf/, and the slot protocol over it.
+        .target(name: "CShortfuseABI", cSettings: cSettings),
+        // One C shim per library; each export has a comment with its reason.
+        .target(
+            name: "CFuse3", cSettings: cSettings, linkerSettings: [.linkedLibrary("fuse3")]),
+        .target(
+            name: "CLibBPF", dependencies: ["CShortfuseABI"], cSettings: cSettings,
+            linkerSettings: [
+                .linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z"),
+            ]),
+        .target(name: "CLinux", cSettings: cSettings),
+        // The compiled bpf/, embedded so that the binary is one file.
+        .target(name: "CBPFPrograms", cSettings: cSettings),
+
+        .target(
+            name: "Syscall", dependencies: ["CLinux", system], swiftSettings: swiftSettings),
+        .target(
+            name: "FuseSession", dependencies: ["CFuse3", "Syscall", logging, system],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "KernelCache",
+            dependencies: [
+                "CBPFPrograms", "CLibBPF", "CShortfuseABI", "Syscall", logging, system,
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "MirrorFS",
+            dependencies: ["FuseSession", "KernelCache", "Syscall", logging, system],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "shortfuse",
+            dependencies: [
+                "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments, logging, system,
+            ],
+            swiftSettings: swiftSettings),
+
+        .executableTarget(
+            name: "latency-probe",
+            dependencies: [
+                arguments, .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "bench/LatencyProbe",
+            swiftSettings: swiftSettings),
+
+        .testTarget(
+            name: "FuseSessionTests", dependencies: ["FuseSession"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "KernelCacheTests", dependencies: ["KernelCache"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
+    ]
+)

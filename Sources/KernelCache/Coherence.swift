@@ -1,0 +1,108 @@
+import Glibc
+import SystemPackage
+
+/// The one place that orders "change the source, then the maps, then reply".
+///
+/// Two kinds of lock, always taken in this order:
+///
+/// 1. **names** of a directory, by its nodeid: held while a name is looked up and published, and
+///    while it is created, removed or renamed.
+/// 2. **node**, by the identity of the file in the source, so that it also covers files without a
+///    nodeid: held while attributes are read and published, and while anything changes them.
+///
+/// A lock yields a hold, and only a hold can publish or revoke: nothing reaches the maps outside
+/// its lock. A mutation revokes *before* it changes the source. Until it lets go of the lock nobody
+/// can publish, so the maps answer nothing about what it changes: neither the old state after
+/// somebody has seen the new one, nor half of it.
+public final class Coherence: Sendable {
+    private let cache: KernelCache?
+    private let nameLocks = StripeLocks(bits: 10)
+    private let nodeLocks = StripeLocks(bits: 10)
+
+    /// - Parameter cache: nil where nothing is accelerated; publish and revoke are then no-ops.
+    public init(cache: KernelCache?) {
+        self.cache = cache
+    }
+
+    /// True where publishing has an effect: lets a caller skip reading what only the maps want.
+    public var isAccelerated: Bool { cache != nil }
+
+    /// Runs `body` with the names of directory `parent` locked.
+    public func withNames<R: ~Copyable>(
+        of parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nameLocks.withLock(parent) { () throws(Errno) -> R in
+            try body(NameHold(cache: cache))
+        }
+    }
+
+    /// Runs `body` with the names of both directories locked: for rename and link.
+    public func withNames<R: ~Copyable>(
+        of parents: [UInt64], _ body: (borrowing NameHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nameLocks.withLocks(parents) { () throws(Errno) -> R in
+            try body(NameHold(cache: cache))
+        }
+    }
+
+    /// Runs `body` with the node of identity `key` locked.
+    public func withNode<R: ~Copyable>(
+        _ key: UInt64, _ body: (borrowing NodeHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nodeLocks.withLock(key) { () throws(Errno) -> R in
+            try body(NodeHold(cache: cache))
+        }
+    }
+
+    /// Runs `body` with all these nodes locked.
+    public func withNodes<R: ~Copyable>(
+        _ keys: [UInt64], _ body: (borrowing NodeHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nodeLocks.withLocks(keys) { () throws(Errno) -> R in
+            try body(NodeHold(cache: cache))
+        }
+    }
+}
+
+/// The right to publish and revoke names, while their directory is locked.
+public struct NameHold: ~Copyable {
+    let cache: KernelCache?
+
+    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`.
+    public func publish(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
+        cache?.publishName(parent: parent, name: name, nodeid: nodeid)
+    }
+
+    /// Takes `name` in `parent` out of the maps. Call before the source changes.
+    public func revoke(parent: UInt64, name: UnsafePointer<CChar>) {
+        cache?.revokeName(parent: parent, name: name)
+    }
+}
+
+/// The right to publish and revoke attributes, while their node is locked.
+public struct NodeHold: ~Copyable {
+    let cache: KernelCache?
+
+    /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
+    /// been read from the source under this hold.
+    public func publish(nodeid: UInt64, attributes: stat) {
+        cache?.publishAttributes(nodeid: nodeid, attributes: attributes)
+    }
+
+    /// Takes the attributes of `nodeid` out of the maps. Call before the source changes.
+    public func revoke(nodeid: UInt64) {
+        cache?.revokeAttributes(nodeid: nodeid)
+    }
+
+    /// LOOKUPs of `nodeid` that the kernel answered since the last call: to be added to its nlookup
+    /// before a FORGET is subtracted.
+    public func harvest(nodeid: UInt64) -> UInt64 {
+        cache?.harvest(nodeid: nodeid, retire: false) ?? 0
+    }
+
+    /// As `harvest`, and no further LOOKUP is granted until `nodeid` is published again: call it
+    /// when nlookup would drop to 0, and free the node only if this too returns 0.
+    public func retire(nodeid: UInt64) -> UInt64 {
+        cache?.harvest(nodeid: nodeid, retire: true) ?? 0
+    }
+}

@@ -1,0 +1,54 @@
+import CShortfuseABI
+import Glibc
+
+/// Attribute slots: written through mmap under the slot's sequence lock, no system call.
+extension KernelCache {
+    /// Runs `body` with the slot of `nodeid` locked: programs pass, other writers wait.
+    private func withSlot<R>(
+        of nodeid: UInt64,
+        _ body: (_ slot: UnsafeMutablePointer<sf_attr_slot>, _ tag: UInt64) -> R
+    ) -> R {
+        let slot = slots + Int(truncatingIfNeeded: nodeid & slotMask)
+        sf_slot_lock(slot)
+        defer { sf_slot_unlock(slot) }
+        return body(slot, sf_tag_of(nodeid, slotBits))
+    }
+
+    private var slotMask: UInt64 { (1 << UInt64(slotBits)) &- 1 }
+
+    /// A count that is worth booking before it can overflow; programs stop at 2^32 - 1.
+    private static let highCount: UInt64 = 1 << 31
+
+    func publishAttributes(nodeid: UInt64, attributes: stat) {
+        withSlot(of: nodeid) { slot, tag in
+            let grant = sf_slot_grant(slot)
+            if grant >> 32 != tag || grant & SF_GRANT_COUNT >= Self.highCount {
+                // The slot changes hands, or the count is high. Booked before the lock is let go:
+                // a FORGET of that node takes this lock too, and must not miss them.
+                let old = sf_slot_exchange_grant(slot, tag)
+                let lookups = old & SF_GRANT_COUNT
+                if lookups > 0 { ledger(owner(of: old, slot: nodeid), lookups) }
+            }
+            withUnsafePointer(to: attributes) { sf_slot_write(slot, nodeid, $0) }
+        }
+    }
+
+    /// The nodeid that a grant's tag stands for, in the slot of `nodeid`.
+    private func owner(of grant: UInt64, slot nodeid: UInt64) -> UInt64 {
+        ((grant >> 32) &- 1) << UInt64(slotBits) | nodeid & slotMask
+    }
+
+    func revokeAttributes(nodeid: UInt64) {
+        withSlot(of: nodeid) { slot, _ in
+            if slot.pointee.nodeid == nodeid { sf_slot_clear(slot) }
+        }
+    }
+
+    func harvest(nodeid: UInt64, retire: Bool) -> UInt64 {
+        withSlot(of: nodeid) { slot, tag in
+            guard sf_slot_grant(slot) >> 32 == tag else { return 0 }
+            if retire { sf_slot_clear(slot) }
+            return sf_slot_exchange_grant(slot, retire ? 0 : tag) & SF_GRANT_COUNT
+        }
+    }
+}

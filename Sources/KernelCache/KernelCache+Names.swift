@@ -1,0 +1,51 @@
+import CLibBPF
+import CShortfuseABI
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// Names: two hash maps by length, written by system calls (about 2 µs each).
+extension KernelCache {
+    /// Runs `body` with the map and key of a name; nil for a name that no request can have.
+    private func withKey<R>(
+        parent: UInt64, name: UnsafePointer<CChar>,
+        _ body: (_ map: CInt, _ key: UnsafeRawPointer) -> R
+    ) -> R? {
+        let length = strlen(name)
+        if length <= SF_SHORT_NAME.rawValue {
+            var key = sf_name()
+            key.parent = parent
+            withUnsafeMutableBytes(of: &key.name) { $0.copyMemory(from: .init(start: name, count: length)) }
+            return body(object.maps.names, &key)
+        }
+        guard length < SF_LONG_NAME.rawValue else { return nil }
+        var key = sf_long_name()
+        key.parent = parent
+        withUnsafeMutableBytes(of: &key.name) { $0.copyMemory(from: .init(start: name, count: length)) }
+        return body(object.maps.longNames, &key)
+    }
+
+    /// A name that does not fit in costs speed only: whatever it was before has been revoked.
+    func publishName(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
+        var value = sf_dentry(
+            nodeid: nodeid,
+            generation: generation.wrappingAdd(1, ordering: .relaxed).newValue)
+        withKey(parent: parent, name: name) { map, key in
+            if bpf_map_update_elem(map, key, &value, UInt64(BPF_ANY)) != 0 { delete(map, key) }
+        }
+    }
+
+    func revokeName(parent: UInt64, name: UnsafePointer<CChar>) {
+        withKey(parent: parent, name: name) { map, key in delete(map, key) }
+    }
+
+    /// Deletes for certain. EBUSY is a bucket contended on this processor, over at once.
+    private func delete(_ map: CInt, _ key: UnsafeRawPointer) {
+        for _ in 0..<1000 {
+            if bpf_map_delete_elem(map, key) == 0 || errno == ENOENT { return }
+            guard errno == EBUSY || errno == EINTR || errno == EAGAIN else { break }
+            sched_yield()
+        }
+        abandon("a name could not be taken out of the maps: \(Errno(rawValue: errno))")
+    }
+}

@@ -1,0 +1,129 @@
+import CShortfuseABI
+import Glibc
+import Logging
+import Synchronization
+import SystemPackage
+
+/// The kernel's share of a mount: BPF programs that answer, the maps they answer from, and the hook
+/// that asks them.
+///
+/// Publishing and revoking go through `Coherence`, which holds the locks that make them exact. What
+/// is here is safe to call from any thread, and each call is atomic towards the programs.
+public final class KernelCache: @unchecked Sendable {
+    // Safe to share: descriptors and pointers are fixed after init; slots are guarded by their own
+    // sequence lock, the rest by atomics and a mutex.
+
+    public struct Options: Sendable {
+        /// Attribute slots, a power of two. Each costs 128 bytes from mount on. With fewer slots
+        /// than hot files, files take turns in the maps.
+        public var slots = 1 << 16
+        /// Names kept, about 120 bytes each, besides a sixteenth as many longer than 32 bytes.
+        public var names = 1 << 16
+        /// Where the maps are pinned; nil: nowhere.
+        public var pinDirectory: String?
+
+        public init(slots: Int = 1 << 16, names: Int = 1 << 16, pinDirectory: String? = nil) {
+            self.slots = slots
+            self.names = names
+            self.pinDirectory = pinDirectory
+        }
+    }
+
+    /// Told how many LOOKUPs of a node the kernel answered, when the node loses its slot to another
+    /// one. Called under a slot's lock: it may only add to the node's nlookup.
+    public typealias Ledger = @Sendable (_ nodeid: UInt64, _ lookups: UInt64) -> Void
+
+    let object: BPFObject
+    let ledger: Ledger
+    let slots: UnsafeMutablePointer<sf_attr_slot>
+    let slotBits: UInt32
+    let generation = Atomic<UInt64>(0)
+    let logger: Logger
+    private let pinDirectory: String?
+    private let hook = Mutex<CInt>(-1)
+
+    /// Loads programs and maps; nothing is answered before `attach`.
+    public init(
+        options: Options, logger: Logger, ledger: @escaping Ledger
+    ) throws(KernelCacheError) {
+        guard (64...1 << 24).contains(options.slots),
+            options.slots.nonzeroBitCount == 1,
+            let names = UInt32(exactly: options.names)
+        else { throw .invalidSlots(options.slots) }
+        self.logger = logger
+        self.ledger = ledger
+        slotBits = UInt32(options.slots.trailingZeroBitCount)
+        pinDirectory = options.pinDirectory
+        object = try BPFObject(slotBits: slotBits, names: max(names, 64))
+
+        let bytes = options.slots * MemoryLayout<sf_attr_slot>.stride
+        let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, object.maps.attrs, 0)
+        guard let memory, memory != MAP_FAILED else {
+            throw .mapFailed(map: "attrs", Errno(rawValue: errno))
+        }
+        slots = memory.bindMemory(to: sf_attr_slot.self, capacity: options.slots)
+
+        if let pinDirectory = options.pinDirectory {
+            try PinDirectory.make(pinDirectory)
+            try object.pin(in: pinDirectory)
+        }
+    }
+
+    deinit {
+        close()
+        munmap(slots, (1 << Int(slotBits)) * MemoryLayout<sf_attr_slot>.stride)
+    }
+
+    /// Has the hook ask our programs for the requests of this connection.
+    ///
+    /// - Parameter fuseFD: the session's open /dev/fuse, mounted.
+    public func attach(fuseFD: CInt) throws(KernelCacheError) {
+        let device = open("/dev/" + SF_DEVICE, O_RDWR | O_CLOEXEC)
+        guard device >= 0 else {
+            throw errno == ENOENT ? .moduleMissing : .attachFailed(Errno(rawValue: errno))
+        }
+        do throws(KernelCacheError) {
+            var request = sf_attach()
+            request.size = UInt32(MemoryLayout<sf_attach>.size)
+            request.abi_version = UInt32(SF_ABI_VERSION.rawValue)
+            request.fuse_fd = fuseFD
+            request.layout = try FuseLayout.read()
+            withUnsafeMutableBytes(of: &request.prog_fd) { bytes in
+                let fds = bytes.bindMemory(to: CInt.self)
+                fds.update(repeating: -1)
+                for (opcode, fd) in object.programs { fds[Int(opcode)] = fd }
+            }
+            guard sf_ioctl_attach(device, &request) == 0 else {
+                throw .attachFailed(Errno(rawValue: errno))
+            }
+        } catch {
+            Glibc.close(device)
+            throw error
+        }
+        hook.withLock { $0 = device }
+    }
+
+    /// True while requests are answered in the kernel.
+    public var isAttached: Bool { hook.withLock { $0 >= 0 } }
+
+    /// Detaches: when it returns, no request is answered from the maps any more.
+    public func detach() {
+        hook.withLock { device in
+            if device >= 0 { Glibc.close(device) }
+            device = -1
+        }
+    }
+
+    /// Detaches and removes the pins.
+    public func close() {
+        detach()
+        if let pinDirectory { PinDirectory.remove(pinDirectory) }
+    }
+
+    /// The maps can no longer be kept exact: give up speed, not truth.
+    func abandon(_ reason: String) {
+        guard isAttached else { return }
+        logger.error("acceleration is off from here on: \(reason)")
+        detach()
+    }
+}

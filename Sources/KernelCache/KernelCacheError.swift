@@ -1,0 +1,56 @@
+import SystemPackage
+
+/// Why the kernel cache cannot work here. `description` is one line that names the thing and the
+/// mend.
+public enum KernelCacheError: Error, CustomStringConvertible {
+    case invalidSlots(Int)
+    case noBTF(module: String)
+    case unknownLayout(missing: String)
+    case openFailed(reason: String)
+    case loadFailed(reason: String)
+    case noBPFFileSystem(path: String, Errno)
+    case pinFailed(path: String, Errno)
+    case mapFailed(map: String, Errno)
+    case moduleMissing
+    case attachFailed(Errno)
+
+    public var description: String {
+        switch self {
+        case .invalidSlots(let slots):
+            "\(slots) attribute slots: give a power of two from 64 to 16777216"
+        case .noBTF(let module):
+            "no BTF for \(module) in /sys/kernel/btf: use a kernel with CONFIG_DEBUG_INFO_BTF"
+        case .unknownLayout(let missing):
+            "this kernel's FUSE has no \(missing): shortfuse does not know it yet"
+        case .openFailed(let reason):
+            "cannot read the embedded BPF programs: \(reason)"
+        case .loadFailed(let reason):
+            "the kernel refuses the BPF programs: \(reason)"
+        case .noBPFFileSystem(let path, let errno):
+            "cannot mount the BPF file system at \(path): \(errno)"
+        case .pinFailed(let path, let errno):
+            "cannot pin \(path): \(errno)"
+        case .mapFailed(let map, let errno):
+            "cannot use the BPF map \(map): \(errno)"
+        case .moduleMissing:
+            "no /dev/shortfuse: load the module with `modprobe shortfuse`"
+        case .attachFailed(let errno):
+            Self.attachDescription(errno)
+        }
+    }
+
+    /// The errors of SF_IOC_ATTACH, as shortfuse_abi.h lists them.
+    private static func attachDescription(_ errno: Errno) -> String {
+        switch errno {
+        case Errno(rawValue: 71):  // EPROTO
+            "the loaded module is another version: reload it with `modprobe -r shortfuse`"
+        case .resourceBusy: "this mount is attached already"
+        case .badFileDescriptor: "the descriptor given to the module is not /dev/fuse"
+        case .socketNotConnected: "the FUSE connection is not mounted, or aborted"
+        case .invalidArgument: "the module refuses the FUSE layout read from BTF"
+        case .protocolWrongTypeForSocket: "the module refuses the BPF programs"
+        case .notPermitted: "attaching needs CAP_SYS_ADMIN: run as root"
+        default: "the module refuses to attach: \(errno)"
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import CShortfuseABI
+import Synchronization
+import Testing
+
+@testable import KernelCache
+
+/// An answer is one state whole, whatever is written meanwhile.
+@Suite struct TornTests {
+    /// Rewrites and recycles slots and names while programs read; returns what was read.
+    private func race(
+        _ cache: KernelCache, rounds: Range<UInt64>, untilTorn: Bool = false, publish: @escaping @Sendable (KernelCache, UInt64, UInt64) -> Void
+    ) -> (answers: UInt64, torn: UInt64, wrong: UInt64) {
+        let stop = Atomic(false)
+        let answers = Shared()
+        let torn = Shared()
+        let wrong = Shared()
+        concurrently(
+            2,
+            {
+                // Nodes n and n + 64 share a slot; both names come and go and recycle elements.
+                for round in rounds where !(untilTorn && torn.value > 0) {
+                    let node = 1 + (round & 1) * 64
+                    publish(cache, node, round << 8 | node)
+                    if round & 15 != 0 { continue }
+                    cache.revokeName(9, [UInt8(node)])
+                    cache.publishName(9, [UInt8(node)], node)
+                }
+                stop.store(true, ordering: .sequentiallyConsistent)
+            },
+            {
+                while !stop.load(ordering: .sequentiallyConsistent) {
+                    for node in [1, 65] as [UInt64] {
+                        let attr = try? cache.getattr(node).reply?.attr
+                        let entry = try? cache.lookup(9, [UInt8(node)]).reply
+                        for attr in [attr, entry?.attr].compactMap({ $0 }) {
+                            answers.add(1)
+                            if !isWhole(attr) { torn.add(1) }
+                            if attr.ino & 0xff != node { wrong.add(1) }
+                        }
+                        if let entry, entry.nodeid != node { wrong.add(1) }
+                    }
+                }
+            })
+        return (answers.value, torn.value, wrong.value)
+    }
+
+    @Test func noTornAnswer() throws {
+        let result = race(try makeCache(slots: 64), rounds: 0..<1_000_000) { cache, node, seed in
+            cache.publishAttributes(nodeid: node, attributes: attributes(seed))
+        }
+        #expect(result.answers > 1000)
+        #expect(result.torn == 0)
+        #expect(result.wrong == 0)
+    }
+
+    /// The twin: without the sequence lock the same race must show torn answers.
+    @Test func withoutTheLockAnswersTear() throws {
+        let result = race(
+            try makeCache(slots: 64), rounds: 0..<100_000_000, untilTorn: true
+        ) { cache, node, seed in
+            let slot = cache.slots + Int(node & 63)
+            // As publishAttributes, but the lock is left out.
+            withUnsafePointer(to: attributes(seed)) { sf_slot_write(slot, node, $0) }
+        }
+        #expect(result.torn + result.wrong > 0)
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The maps, shared by all programs. The daemon is their only writer but for `grant` and counters. */
+#ifndef SHORTFUSE_MAPS_BPF_H
+#define SHORTFUSE_MAPS_BPF_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "shortfuse_abi.h"
+
+/*
+ * Set by the daemon before load: log2 of the slots in `attrs`. One more bit
+ * doubles the map's memory (128 bytes a slot, allocated at mount).
+ */
+const volatile __u32 slot_bits = 16;
+
+/* Attributes. A node is in slot nodeid mod slots; the newer publish wins the slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << 16); /* 1 << slot_bits, set by the daemon */
+	__type(key, __u32);
+	__type(value, struct sf_attr_slot);
+} attrs SEC(".maps");
+
+/*
+ * Names, in two size classes. When full, the least recently used go: that
+ * costs a trip to the daemon, never an answer.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16); /* set by the daemon */
+	__type(key, struct sf_name);
+	__type(value, struct sf_dentry);
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 12); /* set by the daemon */
+	__type(key, struct sf_long_name);
+	__type(value, struct sf_dentry);
+} long_names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SF_OPCODES);
+	__type(key, __u32);
+	__type(value, struct sf_counter);
+} counters SEC(".maps");
+
+/* Counts what becomes of a request and returns `verdict`. */
+static __always_inline int count(__u32 opcode, int verdict)
+{
+	struct sf_counter *counter = bpf_map_lookup_elem(&counters, &opcode);
+
+	if (counter)
+		__sync_fetch_and_add(verdict == SF_ANSWER ? &counter->answered : &counter->passed,
+				     1);
+	return verdict;
+}
+
+/* A request that is not what the program expects: the daemon may know better. */
+static __always_inline int refuse(__u32 opcode)
+{
+	struct sf_counter *counter = bpf_map_lookup_elem(&counters, &opcode);
+
+	if (counter)
+		__sync_fetch_and_add(&counter->refused, 1);
+	return SF_PASS;
+}
+
+#endif

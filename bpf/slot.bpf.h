@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The reader's side of struct sf_attr_slot; the daemon's is Sources/CShortfuseABI/slot.c. */
+#ifndef SHORTFUSE_SLOT_BPF_H
+#define SHORTFUSE_SLOT_BPF_H
+
+#include "maps.bpf.h"
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
+/*
+ * Keeps the compiler from moving loads; x86 itself keeps loads in order, which
+ * the sequence count relies on. Another architecture needs a real barrier.
+ */
+#define barrier() asm volatile("" ::: "memory")
+
+/* Words of an attribute, copied one by one: see ctx in shortfuse.bpf.c. */
+#define ATTR_WORDS (sizeof(struct fuse_attr) / sizeof(__u64))
+
+/*
+ * How often a program retries to count a lookup when others count at the same
+ * moment. More tries: longer worst case; fewer: more trips under contention.
+ */
+#define GRANT_TRIES 8
+
+static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
+{
+	__u32 index = nodeid & ((1U << slot_bits) - 1);
+
+	return bpf_map_lookup_elem(&attrs, &index);
+}
+
+/*
+ * Copies nodeid's attributes to `out` (in the context). False if the slot does
+ * not hold them, or the daemon wrote meanwhile: `out` is then garbage.
+ */
+static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid,
+				     volatile __u64 *out)
+{
+	volatile __u64 *attr = (volatile __u64 *)&slot->attr;
+	__u64 seq = READ_ONCE(slot->seq);
+
+	/* 0 marks an empty slot and is no node. */
+	if (seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid)
+		return 0;
+	barrier();
+#pragma unroll
+	for (int i = 0; i < ATTR_WORDS; i++)
+		out[i] = attr[i];
+	barrier();
+	return READ_ONCE(slot->seq) == seq;
+}
+
+/*
+ * Counts one lookup granted to nodeid. False if the slot has gone to another
+ * node or was retired, and nothing is counted then.
+ */
+static __always_inline int slot_grant(struct sf_attr_slot *slot, __u64 nodeid)
+{
+	__u64 tag = sf_tag(nodeid, slot_bits);
+
+	for (int i = 0; i < GRANT_TRIES; i++) {
+		__u64 grant = READ_ONCE(slot->grant);
+
+		if (grant >> 32 != tag || (grant & SF_GRANT_COUNT) == SF_GRANT_COUNT)
+			return 0;
+		if (__sync_val_compare_and_swap(&slot->grant, grant, grant + 1) == grant)
+			return 1;
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /dev/shortfuse: one open file attaches one connection; closing it detaches. */
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hashtable.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/rcupdate_trace.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "compat.h"
+#include "shortfuse.h"
+
+/* Exported by fs/fuse. */
+extern const struct file_operations fuse_dev_operations;
+struct fuse_conn *fuse_conn_get(struct fuse_conn *fc);
+void fuse_conn_put(struct fuse_conn *fc);
+
+/* 64 buckets: enough for hundreds of mounts on one host. */
+static DEFINE_HASHTABLE(sf_conns, 6);
+static DEFINE_MUTEX(sf_mutex);
+unsigned int sf_attached;
+
+struct sf_attachment *sf_find(const struct fuse_conn *conn)
+{
+	struct sf_attachment *attachment;
+
+	hash_for_each_possible_rcu(sf_conns, attachment, node, (unsigned long)conn,
+				   rcu_read_lock_trace_held()) {
+		if (attachment->conn == conn)
+			return attachment;
+	}
+	return NULL;
+}
+
+static void sf_free(struct sf_attachment *attachment)
+{
+	for (int i = 0; i < SF_OPCODES; i++) {
+		if (attachment->progs[i])
+			bpf_prog_put(attachment->progs[i]);
+	}
+	if (attachment->conn)
+		fuse_conn_put(attachment->conn);
+	kfree(attachment);
+}
+
+/* Only programs that sf_run can run: sleepable, and content with its context. */
+static int sf_get_progs(struct sf_attachment *attachment, const struct sf_attach *request)
+{
+	for (int i = 0; i < SF_OPCODES; i++) {
+		struct bpf_prog *prog;
+
+		if (request->prog_fd[i] < 0)
+			continue;
+		prog = bpf_prog_get_type_dev(request->prog_fd[i], BPF_PROG_TYPE_SYSCALL, false);
+		if (IS_ERR(prog))
+			return -EPROTOTYPE;
+		attachment->progs[i] = prog;
+		if (!sf_prog_sleepable(prog) ||
+		    prog->aux->max_ctx_offset > sizeof(struct sf_ctx))
+			return -EPROTOTYPE;
+	}
+	return 0;
+}
+
+static int sf_get_conn(struct sf_attachment *attachment, const struct sf_attach *request)
+{
+	struct fuse_conn *conn;
+	struct file *dev;
+	int error = 0;
+
+	dev = fget(request->fuse_fd);
+	if (!dev)
+		return -EBADF;
+	if (dev->f_op != &fuse_dev_operations)
+		error = -EBADF;
+	else if (!dev->private_data)
+		error = -ENOTCONN;
+	if (!error) {
+		/* The open device keeps the connection until we hold it ourselves. */
+		conn = sf_conn_of(dev->private_data, &request->layout);
+		if (IS_ERR(conn))
+			error = PTR_ERR(conn);
+		else
+			attachment->conn = fuse_conn_get(conn);
+	}
+	fput(dev);
+	return error;
+}
+
+/* Under sf_mutex. */
+static int sf_publish(struct sf_attachment *attachment, const struct sf_attach *request)
+{
+	static bool layout_set;
+
+	if (sf_find(attachment->conn))
+		return -EBUSY;
+	if (layout_set && memcmp(&sf_layout, &request->layout, sizeof(sf_layout)))
+		return -EINVAL;
+	sf_layout = request->layout;
+	layout_set = true;
+	hash_add_rcu(sf_conns, &attachment->node, (unsigned long)attachment->conn);
+	/* After the layout: sf_answer reads it as soon as it sees this. */
+	smp_store_release(&sf_attached, sf_attached + 1);
+	return 0;
+}
+
+static int sf_attach(struct file *file, const struct sf_attach *request)
+{
+	struct sf_attachment *attachment;
+	int error;
+
+	if (!sf_layout_fits(&request->layout))
+		return -EINVAL;
+	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	if (!attachment)
+		return -ENOMEM;
+	error = sf_get_progs(attachment, request);
+	if (!error)
+		error = sf_get_conn(attachment, request);
+	if (!error) {
+		mutex_lock(&sf_mutex);
+		error = file->private_data ? -EBUSY : sf_publish(attachment, request);
+		if (!error)
+			file->private_data = attachment;
+		mutex_unlock(&sf_mutex);
+	}
+	if (error)
+		sf_free(attachment);
+	return error;
+}
+
+static long sf_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	struct sf_attach *request;
+	long error;
+
+	if (command != SF_IOC_ATTACH)
+		return -ENOTTY;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	request = memdup_user((void __user *)argument, sizeof(*request));
+	if (IS_ERR(request))
+		return PTR_ERR(request);
+	if (request->size != sizeof(*request) || request->abi_version != SF_ABI_VERSION)
+		error = -EPROTO;
+	else
+		error = sf_attach(file, request);
+	kfree(request);
+	return error;
+}
+
+static int sf_open(struct inode *inode, struct file *file)
+{
+	/* misc_open left the device here. */
+	file->private_data = NULL;
+	return 0;
+}
+
+static int sf_release(struct inode *inode, struct file *file)
+{
+	struct sf_attachment *attachment = file->private_data;
+
+	if (!attachment)
+		return 0;
+	mutex_lock(&sf_mutex);
+	hash_del_rcu(&attachment->node);
+	WRITE_ONCE(sf_attached, sf_attached - 1);
+	mutex_unlock(&sf_mutex);
+	/* From here no request finds it; those that had are waited for. */
+	synchronize_rcu_tasks_trace();
+	sf_free(attachment);
+	return 0;
+}
+
+static const struct file_operations sf_operations = {
+	.owner = THIS_MODULE,
+	.open = sf_open,
+	.release = sf_release,
+	.unlocked_ioctl = sf_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice sf_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = SF_DEVICE,
+	.fops = &sf_operations,
+	.mode = 0600,
+};
+
+int sf_attach_init(void)
+{
+	return misc_register(&sf_device);
+}
+
+void sf_attach_exit(void)
+{
+	misc_deregister(&sf_device);
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Distrust of the layout. The daemon reads it from BTF; a wrong one would have
+ * the hook read and write at random. So: every field must fit in its struct,
+ * clear of the others, with a size that the hook knows; and the connection must
+ * be found where the layout says, from two sides.
+ */
+#include <linux/align.h>
+#include <linux/err.h>
+#include <linux/kernel.h>
+#include <linux/uaccess.h>
+#include "shortfuse.h"
+
+struct sf_layout sf_layout;
+
+/* No struct that the hook looks into is larger (fuse_conn is about 1 KiB). */
+#define SF_STRUCT_MAX 4096
+
+static bool sf_within(struct sf_field field, u16 size, u32 room)
+{
+	return field.size == size && IS_ALIGNED(field.offset, min_t(u16, size, 8)) &&
+	       field.offset + field.size <= room;
+}
+
+static bool sf_number_within(struct sf_field field, u32 room)
+{
+	return (field.size == 1 || field.size == 2 || field.size == 4) &&
+	       sf_within(field, field.size, room);
+}
+
+static bool sf_arg_fits(struct sf_field array, struct sf_field arg, struct sf_field size,
+			struct sf_field value, u32 room)
+{
+	return arg.offset == 0 && arg.size == 16 && sf_within(size, sizeof(u32), arg.size) &&
+	       sf_within(value, sizeof(void *), arg.size) &&
+	       abs(size.offset - value.offset) >= 8 && IS_ALIGNED(array.offset, 8) &&
+	       array.size && array.size % arg.size == 0 && array.offset + array.size <= room;
+}
+
+/* The bits as the bytes they are in; all others as they are. */
+static bool sf_disjoint(const struct sf_layout *layout)
+{
+	const struct sf_field fields[] = {
+		layout->nodeid,
+		layout->opcode,
+		layout->in_numargs,
+		layout->out_numargs,
+		layout->in_args,
+		layout->out_args,
+		{layout->in_pages.offset / 8, 1},
+		{layout->out_pages.offset / 8, 1},
+		{layout->out_argvar.offset / 8, 1},
+	};
+	const int whole = 6;
+
+	for (int i = 0; i < whole; i++) {
+		for (int j = i + 1; j < ARRAY_SIZE(fields); j++) {
+			if (fields[i].offset < fields[j].offset + fields[j].size &&
+			    fields[j].offset < fields[i].offset + fields[i].size)
+				return false;
+		}
+	}
+	return layout->in_pages.offset != layout->out_pages.offset &&
+	       layout->in_pages.offset != layout->out_argvar.offset &&
+	       layout->out_pages.offset != layout->out_argvar.offset;
+}
+
+static bool sf_bit_within(struct sf_field bit, u32 room)
+{
+	return bit.size == 1 && bit.offset / 8 < room;
+}
+
+bool sf_layout_fits(const struct sf_layout *layout)
+{
+	u32 room = layout->args.size;
+
+	return layout->args.offset == 0 && room <= SF_STRUCT_MAX &&
+	       sf_within(layout->nodeid, sizeof(u64), room) &&
+	       sf_within(layout->opcode, sizeof(u32), room) &&
+	       sf_number_within(layout->in_numargs, room) &&
+	       sf_number_within(layout->out_numargs, room) &&
+	       sf_arg_fits(layout->in_args, layout->in_arg, layout->in_arg_size,
+			   layout->in_arg_value, room) &&
+	       sf_arg_fits(layout->out_args, layout->out_arg, layout->out_arg_size,
+			   layout->out_arg_value, room) &&
+	       sf_bit_within(layout->in_pages, room) && sf_bit_within(layout->out_pages, room) &&
+	       sf_bit_within(layout->out_argvar, room) && sf_disjoint(layout) &&
+	       sf_within(layout->mount_fc, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->mount_entry, sizeof(struct list_head), SF_STRUCT_MAX) &&
+	       sf_within(layout->dev_fc, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->conn_mounts, sizeof(struct list_head), SF_STRUCT_MAX) &&
+	       sf_number_within(layout->conn_connected, SF_STRUCT_MAX);
+}
+
+/* Reads a word from anywhere, mapped or not. */
+static bool sf_peek(const void *at, void **word)
+{
+	return !copy_from_kernel_nofault(word, at, sizeof(*word));
+}
+
+/*
+ * The connection of an open /dev/fuse. From there to its first mount and back
+ * must lead to the same connection, or the layout is not this kernel's.
+ */
+struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout)
+{
+	void *conn, *entry, *back, *word;
+	u32 connected;
+
+	if (!sf_peek(fuse_dev + layout->dev_fc.offset, &conn) ||
+	    !sf_peek(conn + layout->conn_mounts.offset, &entry) ||
+	    entry == conn + layout->conn_mounts.offset ||
+	    !sf_peek(entry - layout->mount_entry.offset + layout->mount_fc.offset, &back) ||
+	    back != conn)
+		return ERR_PTR(-EINVAL);
+
+	if (!sf_peek(conn + round_down(layout->conn_connected.offset, 8), &word))
+		return ERR_PTR(-EINVAL);
+	connected = (unsigned long)word >> (layout->conn_connected.offset % 8 * 8) &
+		    GENMASK(layout->conn_connected.size * 8 - 1, 0);
+	if (connected > 1)
+		return ERR_PTR(-EINVAL);
+	return connected ? conn : ERR_PTR(-ENOTCONN);
+}
