@@ -74,5 +74,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ShortfuseTests", dependencies: ["shortfuse"], swiftSettings: swiftSettings),
     ]
 )

@@ -1,5 +1,6 @@
 import CLibBPF
 import CShortfuseABI
+import Glibc
 import SystemPackage
 
 extension KernelCache {
@@ -21,4 +22,29 @@ extension KernelCache {
         guard error == 0 else { throw Errno(rawValue: -error) }
         return verdict
     }
+
+    /// What the kernel counted of the program of `opcode`: runs, and nanoseconds in it. Only while
+    /// statistics are on (`BPFStatistics`, or sysctl kernel.bpf_stats_enabled).
+    public func statistics(opcode: UInt32) throws(Errno) -> (runs: UInt64, nanoseconds: UInt64) {
+        guard let program = object.programs.first(where: { $0.opcode == opcode }) else {
+            throw .invalidArgument
+        }
+        var info = bpf_prog_info()
+        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+        let error = bpf_obj_get_info_by_fd(program.fd, &info, &size)
+        guard error == 0 else { throw Errno(rawValue: -error) }
+        return (info.run_cnt, info.run_time_ns)
+    }
+}
+
+/// Keeps the kernel's BPF run time statistics on for as long as it lives.
+public final class BPFStatistics: Sendable {
+    private let fd: CInt
+
+    public init() throws(Errno) {
+        fd = bpf_enable_stats(BPF_STATS_RUN_TIME)
+        guard fd >= 0 else { throw Errno(rawValue: -fd) }
+    }
+
+    deinit { close(fd) }
 }

@@ -1,0 +1,96 @@
+#define _GNU_SOURCE
+#include "CFuse3.h"
+
+#include <errno.h>
+#include <fuse3/fuse_log.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct fuse_args cfuse3_args(int argc, char **argv)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+	return args;
+}
+
+struct fuse_bufvec cfuse3_descriptor_bufvec(int fd, off_t offset, size_t size)
+{
+	struct fuse_bufvec vector = FUSE_BUFVEC_INIT(size);
+	vector.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	vector.buf[0].fd = fd;
+	vector.buf[0].pos = offset;
+	return vector;
+}
+
+const void *cfuse3_memory(const struct fuse_bufvec *vector, size_t *size)
+{
+	if (vector->count != 1 || vector->idx != 0 || vector->off != 0 ||
+	    (vector->buf[0].flags & FUSE_BUF_IS_FD))
+		return NULL;
+	*size = vector->buf[0].size;
+	return vector->buf[0].mem;
+}
+
+static cfuse3_log_sink log_sink;
+
+static void log_formatted(enum fuse_log_level level, const char *format, va_list arguments)
+{
+	char message[1024];
+	int length = vsnprintf(message, sizeof(message), format, arguments);
+
+	if (length < 0)
+		return;
+	if ((size_t)length >= sizeof(message))
+		length = sizeof(message) - 1;
+	while (length > 0 && message[length - 1] == '\n')
+		message[--length] = 0;
+	log_sink((int)level, message);
+}
+
+void cfuse3_set_log_sink(cfuse3_log_sink sink)
+{
+	log_sink = sink;
+	fuse_set_log_func(sink ? log_formatted : NULL);
+}
+
+static ssize_t channel_read(int fd, void *buffer, size_t size, void *userdata)
+{
+	(void)userdata;
+	ssize_t count = read(fd, buffer, size);
+
+	if (count == 0) {
+		errno = ENODEV;
+		return -1;
+	}
+	return count;
+}
+
+static ssize_t channel_writev(int fd, struct iovec *vector, int count, void *userdata)
+{
+	(void)userdata;
+	return writev(fd, vector, count);
+}
+
+int cfuse3_use_channel(struct fuse_session *session, int fd)
+{
+	const struct fuse_custom_io io = {
+		.read = channel_read,
+		.writev = channel_writev,
+	};
+	return fuse_session_custom_io(session, &io, fd);
+}
+
+int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned clone_fd)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, max_threads);
+	fuse_loop_cfg_set_clone_fd(config, clone_fd);
+	int result = fuse_session_loop_mt(session, config);
+	fuse_loop_cfg_destroy(config);
+	return result;
+}

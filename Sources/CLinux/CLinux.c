@@ -1,0 +1,154 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+_Static_assert(LINUX_O_PATH == O_PATH, "");
+_Static_assert(LINUX_O_DIRECT == O_DIRECT, "");
+_Static_assert(LINUX_O_NOATIME == O_NOATIME, "");
+_Static_assert(LINUX_AT_EMPTY_PATH == AT_EMPTY_PATH, "");
+_Static_assert(LINUX_AT_NO_AUTOMOUNT == AT_NO_AUTOMOUNT, "");
+_Static_assert(LINUX_AT_STATX_DONT_SYNC == AT_STATX_DONT_SYNC, "");
+_Static_assert(LINUX_RENAME_NOREPLACE == RENAME_NOREPLACE, "");
+_Static_assert(LINUX_RENAME_EXCHANGE == RENAME_EXCHANGE, "");
+_Static_assert(LINUX_RENAME_WHITEOUT == RENAME_WHITEOUT, "");
+_Static_assert(LINUX_UTIME_NOW == UTIME_NOW, "");
+_Static_assert(LINUX_UTIME_OMIT == UTIME_OMIT, "");
+_Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct dirent64, d_name), "");
+_Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct linux_directory_entry, d_name), "");
+
+int linux_openat(int fd, const char *path, int flags, mode_t mode)
+{
+	return openat(fd, path, flags, mode);
+}
+
+int linux_renameat2(
+	int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags)
+{
+	return renameat2(old_fd, old_name, new_fd, new_name, flags);
+}
+
+ssize_t linux_getdents64(int fd, void *buffer, size_t size)
+{
+	return getdents64(fd, buffer, size);
+}
+
+int linux_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	return fallocate(fd, mode, offset, length);
+}
+
+ssize_t linux_copy_file_range(
+	int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags)
+{
+	return copy_file_range(in, in_offset, out, out_offset, length, flags);
+}
+
+int linux_set_fs_ids(uid_t uid, gid_t gid)
+{
+	/* Neither call reports failure; asking with an invalid id returns the current one. */
+	setfsgid(gid);
+	if ((gid_t)setfsgid((gid_t)-1) != gid)
+		return -EPERM;
+	setfsuid(uid);
+	return (uid_t)setfsuid((uid_t)-1) == uid ? 0 : -EPERM;
+}
+
+static int capabilities(long call, struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	return (int)syscall(call, &header, data);
+}
+
+int linux_effective_capabilities(uint64_t *effective)
+{
+	struct __user_cap_data_struct data[2];
+
+	if (capabilities(SYS_capget, data))
+		return -1;
+	*effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+	return 0;
+}
+
+int linux_set_effective_capabilities(uint64_t effective)
+{
+	struct __user_cap_data_struct data[2];
+
+	if (capabilities(SYS_capget, data))
+		return -1;
+	data[0].effective = (uint32_t)effective;
+	data[1].effective = (uint32_t)(effective >> 32);
+	return capabilities(SYS_capset, data);
+}
+
+int linux_device_of(const char *path, dev_t *device)
+{
+	struct statx result;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &result))
+		return -1;
+	*device = makedev(result.stx_dev_major, result.stx_dev_minor);
+	return 0;
+}
+
+struct thread_buffers {
+	void *memory[2];
+	size_t size[2];
+};
+
+static _Thread_local struct thread_buffers *buffers;
+static pthread_key_t buffers_key;
+static pthread_once_t buffers_once = PTHREAD_ONCE_INIT;
+
+static void free_buffers(void *value)
+{
+	struct thread_buffers *ending = value;
+
+	free(ending->memory[0]);
+	free(ending->memory[1]);
+	free(ending);
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&buffers_key, free_buffers);
+}
+
+void *linux_thread_buffer(unsigned slot, size_t size)
+{
+	if (slot > 1)
+		return NULL;
+	if (!buffers) {
+		struct thread_buffers *fresh = calloc(1, sizeof(*fresh));
+
+		if (!fresh)
+			return NULL;
+		pthread_once(&buffers_once, make_key);
+		if (pthread_setspecific(buffers_key, fresh)) {
+			free(fresh);
+			return NULL;
+		}
+		buffers = fresh;
+	}
+	if (buffers->size[slot] < size || !buffers->memory[slot]) {
+		size_t page = 4096, rounded = (size + page) & ~(page - 1);
+
+		free(buffers->memory[slot]);
+		buffers->size[slot] = 0;
+		buffers->memory[slot] = aligned_alloc(page, rounded);
+		if (!buffers->memory[slot])
+			return NULL;
+		buffers->size[slot] = rounded;
+	}
+	return buffers->memory[slot];
+}

@@ -1,0 +1,75 @@
+#ifndef CLINUX_H
+#define CLINUX_H
+
+/*
+ * What glibc declares only under _GNU_SOURCE, or not at all, plus calls that Swift cannot make
+ * (variadic). Defining _GNU_SOURCE in a module's header breaks clean builds, so the values are
+ * spelled out here and checked in CLinux.c.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/xattr.h>
+
+enum {
+	LINUX_O_PATH = 010000000,
+	LINUX_O_DIRECT = 040000,
+	LINUX_O_NOATIME = 01000000,
+	LINUX_AT_EMPTY_PATH = 0x1000,
+	LINUX_AT_NO_AUTOMOUNT = 0x800,
+	LINUX_AT_STATX_DONT_SYNC = 0x4000,
+	LINUX_RENAME_NOREPLACE = 1,
+	LINUX_RENAME_EXCHANGE = 2,
+	LINUX_RENAME_WHITEOUT = 4,
+};
+
+/* UTIME_NOW and UTIME_OMIT are casts in macros, which Swift does not import. */
+enum {
+	LINUX_UTIME_NOW = 0x3fffffff,
+	LINUX_UTIME_OMIT = 0x3ffffffe,
+};
+
+/*
+ * struct linux_dirent64 of getdents64(2), under a name of its own: glibc's struct dirent64 is only
+ * there with _GNU_SOURCE. The name follows the header, NUL-terminated.
+ */
+struct linux_directory_entry {
+	uint64_t d_ino;
+	int64_t d_off;
+	uint16_t d_reclen;
+	uint8_t d_type;
+	char d_name[];
+};
+enum { LINUX_DIRENT_NAME_OFFSET = 19 };
+
+/* openat(2) is variadic. */
+int linux_openat(int fd, const char *path, int flags, mode_t mode);
+int linux_renameat2(
+	int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags);
+ssize_t linux_getdents64(int fd, void *buffer, size_t size);
+int linux_fallocate(int fd, int mode, off_t offset, off_t length);
+ssize_t linux_copy_file_range(
+	int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
+
+/* Sets the calling thread's file system ids (setfsuid(2)); 0, or -EPERM if refused. */
+int linux_set_fs_ids(uid_t uid, gid_t gid);
+/* The calling thread's effective capabilities (capget(2)); 0 or -1 and errno. */
+int linux_effective_capabilities(uint64_t *effective);
+/*
+ * Makes `effective` the calling thread's effective capabilities, leaves the other sets. Raw,
+ * because glibc has no wrapper and libcap's applies to one thread only by the same call.
+ */
+int linux_set_effective_capabilities(uint64_t effective);
+
+/* st_dev of what `path` names, from the kernel's memory: asks no file system. 0 or -1 and errno. */
+int linux_device_of(const char *path, dev_t *device);
+
+/*
+ * A page-aligned buffer of at least `size` bytes, kept by the calling thread until it ends; one per
+ * `slot` (0 or 1). NULL if there is no memory. Thread-local storage with a destructor is not
+ * expressible in Swift.
+ */
+void *linux_thread_buffer(unsigned slot, size_t size);
+
+#endif

@@ -1,0 +1,78 @@
+import CFuse3
+import Logging
+import Syscall
+import SystemPackage
+
+/// What the callbacks need; libfuse carries it as userdata.
+final class SessionCore: Sendable {
+    let fileSystem: any FileSystem
+    let counters: RequestCounters?
+
+    init(fileSystem: any FileSystem, counters: RequestCounters?) {
+        self.fileSystem = fileSystem
+        self.counters = counters
+    }
+
+    /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough
+    /// that a malformed request cannot exhaust memory.
+    static let maxReply = 1 << 26
+
+    @inline(__always)
+    static func with(_ userdata: UnsafeMutableRawPointer?, _ body: (SessionCore) -> Void) {
+        guard let userdata else { return }
+        // The session keeps the core until no callback can run: no reference counting here.
+        Unmanaged<SessionCore>.fromOpaque(userdata)._withUnsafeGuaranteedRef(body)
+    }
+
+    /// The calling thread's buffer for a reply.
+    @inline(__always)
+    static func buffer(_ size: Int) throws(Errno) -> UnsafeMutableRawBufferPointer {
+        guard size <= maxReply else { throw .invalidArgument }
+        return try Syscall.threadBuffer(slot: 0, size: size)
+    }
+}
+
+/// Counts a request, runs `body`, which replies unless it throws, and replies with what it throws.
+@inline(__always)
+func serve(
+    _ request: fuse_req_t?, _ opcode: Opcode,
+    _ body: (any FileSystem, RequestContext) throws(Errno) -> Void
+) {
+    guard let request else { return }
+    SessionCore.with(fuse_req_userdata(request)) { core in
+        core.counters?.count(opcode)
+        do throws(Errno) {
+            try body(core.fileSystem, RequestContext(request))
+        } catch {
+            fuse_reply_err(request, error.rawValue)
+        }
+    }
+}
+
+/// As `serve`, for requests whose reply carries nothing.
+@inline(__always)
+func serveEmpty(
+    _ request: fuse_req_t?, _ opcode: Opcode,
+    _ body: (any FileSystem, RequestContext) throws(Errno) -> Void
+) {
+    serve(request, opcode) { (fileSystem, context) throws(Errno) in
+        try body(fileSystem, context)
+        fuse_reply_err(request, 0)
+    }
+}
+
+/// As `serve`, for requests that make or find a name. If the reply does not reach the kernel
+/// (ENOENT: the request was interrupted), the kernel has not counted the lookup: it is undone.
+@inline(__always)
+func serveEntry(
+    _ request: fuse_req_t?, _ opcode: Opcode,
+    _ body: (any FileSystem, RequestContext) throws(Errno) -> Entry
+) {
+    serve(request, opcode) { (fileSystem, context) throws(Errno) in
+        let entry = try body(fileSystem, context)
+        var parameters = entry.parameters
+        if fuse_reply_entry(request, &parameters) != 0, entry.nodeID != 0 {
+            fileSystem.forget(node: entry.nodeID, count: 1)
+        }
+    }
+}

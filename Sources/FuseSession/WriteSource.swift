@@ -1,0 +1,50 @@
+import CFuse3
+import Glibc
+import Syscall
+import SystemPackage
+
+/// The data of a WRITE, in memory or still in a pipe. Valid during the call.
+public struct WriteSource: ~Copyable {
+    private enum Storage {
+        case memory(UnsafeRawBufferPointer)
+        case vector(UnsafeMutablePointer<fuse_bufvec>)
+    }
+
+    private let storage: Storage
+
+    public init(_ bytes: UnsafeRawBufferPointer) {
+        storage = .memory(bytes)
+    }
+
+    init(_ vector: UnsafeMutablePointer<fuse_bufvec>) {
+        var size = 0
+        if let memory = cfuse3_memory(vector, &size) {
+            storage = .memory(UnsafeRawBufferPointer(start: memory, count: size))
+        } else {
+            storage = .vector(vector)
+        }
+    }
+
+    /// Bytes to write.
+    public var count: Int {
+        switch storage {
+        case .memory(let bytes): bytes.count
+        case .vector(let vector): fuse_buf_size(vector)
+        }
+    }
+
+    /// Writes the data to `fd` at `offset`. Once only: a pipe is empty afterwards.
+    /// - Returns: bytes written.
+    public func write(to fd: FileDescriptor, at offset: Int64) throws(Errno) -> Int {
+        switch storage {
+        case .memory(let bytes):
+            return try Syscall.write(fd, at: offset, from: bytes)
+        case .vector(let vector):
+            var target = cfuse3_descriptor_bufvec(
+                fd.rawValue, off_t(offset), fuse_buf_size(vector))
+            let count = fuse_buf_copy(&target, vector, fuse_buf_copy_flags(rawValue: 0))
+            guard count >= 0 else { throw Errno(rawValue: Int32(truncatingIfNeeded: -count)) }
+            return count
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+/// Open flags, of the kernel's requests and for SOURCE.
+enum Flag {
+    static let path = Syscall.openPath
+
+    /// The flags of a request as SOURCE's file is to be opened.
+    static func forSource(_ flags: Int32) -> Int32 {
+        // O_NOFOLLOW: nodes are opened through /proc/self/fd, which is a link; the kernel has
+        // resolved the caller's path. O_DIRECT: the mount bypasses its own page cache, but the
+        // daemon's buffers are not aligned as SOURCE may demand. O_APPEND stays: pwrite(2) then
+        // appends whatever the offset, so writers on several paths to SOURCE lose nothing.
+        flags & ~(O_NOFOLLOW | Syscall.openDirect)
+    }
+}
+
+extension FileDescriptor {
+    /// `AT_FDCWD`, for paths that are absolute.
+    static let workingDirectory = FileDescriptor(rawValue: AT_FDCWD)
+
+    init(_ handle: FileHandle) {
+        self.init(rawValue: Int32(truncatingIfNeeded: handle))
+    }
+}
+
+extension FileHandle {
+    /// The handle of an open file is its descriptor's number.
+    init(_ fd: FileDescriptor) {
+        self = UInt64(UInt32(bitPattern: fd.rawValue))
+    }
+}

@@ -1,0 +1,93 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+extension MirrorFS {
+    public func setAttributes(
+        _ context: RequestContext, of id: NodeID, handle: FileHandle?,
+        to changes: AttributeChanges
+    ) throws(Errno) -> Attributes {
+        let node = try node(id)
+        return try change(node) { (hold) throws(Errno) in
+            // The owner first: chown(2) clears set-id bits, chmod(2) may set them.
+            if changes.uid != nil || changes.gid != nil {
+                try Syscall.changeOwner(
+                    node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
+            }
+            if let mode = changes.mode {
+                try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+                    try Syscall.changeMode(
+                        at: .workingDirectory, path, to: mode & 0o7777)
+                }
+            }
+            if let size = changes.size {
+                try truncate(node, handle, size)
+            }
+            // Last: truncating sets the modification time.
+            if changes.accessTime != nil || changes.modificationTime != nil {
+                try Syscall.changeTimes(
+                    node.fd, access: timespec(changes.accessTime),
+                    modification: timespec(changes.modificationTime))
+            }
+            let status = try publish(hold, node)
+            return Attributes(status, timeout: options.attributeTimeout)
+        }
+    }
+
+    private func truncate(
+        _ node: Node, _ handle: FileHandle?, _ size: Int64
+    ) throws(Errno) {
+        if let handle {
+            return try Syscall.truncate(FileDescriptor(handle), size: size)
+        }
+        let fd = try reopen(node, flags: O_WRONLY)
+        defer { Syscall.close(fd) }
+        try Syscall.truncate(fd, size: size)
+    }
+
+    public func access(
+        _ context: RequestContext, node id: NodeID, mask: Int32
+    ) throws(Errno) {
+        // Only without default_permissions; and not by access(2), which would judge the daemon.
+        let status = try Syscall.status(try node(id).fd)
+        let wanted = mode_t(truncatingIfNeeded: mask) & 0o7
+        if context.uid == 0 {
+            let executable = status.st_mode & 0o111 != 0 || status.st_mode & S_IFMT == S_IFDIR
+            if wanted & 1 == 0 || executable { return }
+            throw .permissionDenied
+        }
+        let granted =
+            context.uid == status.st_uid
+            ? status.st_mode >> 6
+            : context.isMember(of: status.st_gid) ? status.st_mode >> 3 : status.st_mode
+        if wanted & ~granted != 0 { throw .permissionDenied }
+    }
+
+    public func readLink(
+        _ context: RequestContext, node id: NodeID, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        let node = try node(id)
+        let count = try Syscall.readLink(node.fd, into: buffer)
+        touched(node)
+        return count
+    }
+
+    public func statistics(
+        _ context: RequestContext, of id: NodeID
+    ) throws(Errno) -> statvfs {
+        try Syscall.fileSystemStatus(try node(id).fd)
+    }
+}
+
+extension timespec {
+    /// As utimensat(2) wants it.
+    fileprivate init(_ time: AttributeChanges.Time?) {
+        switch time {
+        case nil: self = Syscall.timeOmitted
+        case .now: self = Syscall.timeNow
+        case .at(let seconds, let nanoseconds):
+            self.init(tv_sec: seconds, tv_nsec: nanoseconds)
+        }
+    }
+}

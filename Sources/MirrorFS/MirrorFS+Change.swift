@@ -1,0 +1,91 @@
+import FuseSession
+import Glibc
+import KernelCache
+import Syscall
+import SystemPackage
+
+/// A name in a directory, which may exist or not.
+struct Place {
+    let directory: Node
+    let name: UnsafePointer<CChar>
+}
+
+/// The one place through which SOURCE changes: first the maps forget everything that the change
+/// concerns, then SOURCE changes, then the request is answered. Between the first and the last step
+/// nobody else can publish, because the locks of all of it are held.
+extension MirrorFS {
+    /// Changes one file: data, attributes, extended attributes.
+    /// - Parameter body: changes SOURCE. It may publish what it reads again afterwards.
+    func change<R>(
+        _ node: Node, _ body: (borrowing NodeHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
+            hold.revoke(nodeid: node.id)
+            return try body(hold)
+        }
+    }
+
+    /// Changes names: of `places`, with their directories' attributes, those of what the places
+    /// name before (link count, ctime), and those of `others`.
+    /// - Parameters:
+    ///   - body: changes SOURCE.
+    ///   - then: runs with the names still held but no node: to `find` what was made.
+    func change<M, R>(
+        _ places: [Place], and others: [Node] = [],
+        _ body: () throws(Errno) -> M,
+        then: (borrowing NameHold, M) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try withNames(of: places) { (names) throws(Errno) -> R in
+            // By identity and not by node: a file without a node has a lock, too, and could get a
+            // node by another name at any moment.
+            var identities = others.map(\.identity)
+            for place in places {
+                identities.append(place.directory.identity)
+                if let status = try? Syscall.status(at: place.directory.fd, place.name) {
+                    identities.append(Identity(status))
+                }
+            }
+            let made = try coherence.withNodes(identities.map(\.lockKey)) {
+                (hold) throws(Errno) -> M in
+                for place in places {
+                    names.revoke(parent: place.directory.id, name: place.name)
+                }
+                for identity in identities {
+                    if let node = nodes.node(identity) { hold.revoke(nodeid: node.id) }
+                }
+                let made = try body()
+                if coherence.isAccelerated {
+                    // Directories are asked for again at once. A failure only means: not cached.
+                    for place in places { _ = try? publish(hold, place.directory) }
+                }
+                return made
+            }
+            return try then(names, made)
+        }
+    }
+
+    /// Changes names, with nothing to find afterwards.
+    func change(
+        _ places: [Place], and others: [Node] = [], _ body: () throws(Errno) -> Void
+    ) throws(Errno) {
+        try change(places, and: others, body) { (_, _) throws(Errno) in }
+    }
+
+    /// Makes `place` and returns its entry.
+    func make(
+        _ place: Place, and others: [Node] = [], _ body: () throws(Errno) -> Void
+    ) throws(Errno) -> Entry {
+        try change([place], and: others, body) { (names, _) throws(Errno) in
+            try find(names, place.directory, place.name)
+        }
+    }
+
+    private func withNames<R>(
+        of places: [Place], _ body: (borrowing NameHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        if places.count == 1 {
+            return try coherence.withNames(of: places[0].directory.id, body)
+        }
+        return try coherence.withNames(of: places.map(\.directory.id), body)
+    }
+}

@@ -1,0 +1,89 @@
+import FuseSession
+import Glibc
+import KernelCache
+import Syscall
+import SystemPackage
+
+/// Handles are plain descriptors and offsets those of SOURCE (`d_off`): nothing is kept between
+/// requests, so names may come and go while a directory is read, as getdents64(2) allows.
+extension MirrorFS {
+    public func openDirectory(
+        _ context: RequestContext, node id: NodeID, flags: Int32
+    ) throws(Errno) -> OpenFile {
+        let fd = try reopen(try node(id), flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
+        return OpenFile(handle: FileHandle(fd))
+    }
+
+    public func readDirectory(
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
+        into entries: inout DirectoryBuffer
+    ) throws(Errno) {
+        let node = try node(id)
+        // An entry of 24 bytes from SOURCE takes 32 in the reply, all others less than that ratio:
+        // what is read fits, and the position is right for the next request without a seek.
+        let size = entries.capacity / 4 * 3
+        try forEachEntry(handle, offset, size: size) { (entry) throws(Errno) in
+            entries.append(
+                name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+        }
+        touched(node)
+    }
+
+    public func readDirectoryPlus(
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
+        into entries: inout DirectoryBuffer
+    ) throws(Errno) {
+        let node = try node(id)
+        // As above, 24 bytes to 160.
+        let size = entries.capacity / 20 * 3
+        try forEachEntry(handle, offset, size: size) { (entry) throws(Errno) in
+            guard !isDotOrDotDot(entry.name) else {
+                return entries.append(
+                    name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+            }
+            do throws(Errno) {
+                let found = try coherence.withNames(of: id) { (names) throws(Errno) in
+                    try find(names, node, entry.name)
+                }
+                let fits = entries.append(name: entry.name, entry: found, next: entry.next)
+                if !fits { forget(node: found.nodeID, count: 1) }
+                return fits
+            } catch {
+                // Removed meanwhile: not listed. Else listed, and its LOOKUP will say what is wrong.
+                if error == .noSuchFileOrDirectory { return true }
+                return entries.append(
+                    name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+            }
+        }
+        touched(node)
+    }
+
+    public func releaseDirectory(node: NodeID, handle: FileHandle) {
+        Syscall.close(FileDescriptor(handle))
+    }
+
+    public func syncDirectory(
+        _ context: RequestContext, node: NodeID, handle: FileHandle, dataOnly: Bool
+    ) throws(Errno) {
+        try Syscall.sync(FileDescriptor(handle), dataOnly: dataOnly)
+    }
+
+    /// Reads entries from `offset` on, about `size` bytes, until `body` returns false.
+    /// - Throws: `EINVAL` if not even one fits, as getdents64(2).
+    private func forEachEntry(
+        _ handle: FileHandle, _ offset: Int64, size: Int,
+        _ body: (DirectoryEntry) throws(Errno) -> Bool
+    ) throws(Errno) {
+        let fd = FileDescriptor(handle)
+        let buffer = try Syscall.threadBuffer(
+            slot: 1, size: max(size, Syscall.directoryBufferMinimum))
+        _ = try Syscall.seek(fd, to: offset, whence: SEEK_SET)
+        var fitting = 0
+        let more = try Syscall.readDirectory(fd, using: buffer) { (entry) throws(Errno) in
+            guard try body(entry) else { return false }
+            fitting += 1
+            return true
+        }
+        if more, fitting == 0 { throw .invalidArgument }
+    }
+}

@@ -1,0 +1,98 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+extension MirrorFS {
+    public func open(
+        _ context: RequestContext, node id: NodeID, flags: Int32
+    ) throws(Errno) -> OpenFile {
+        let node = try node(id)
+        if flags & O_TRUNC != 0 {
+            return try change(node) { (_) throws(Errno) in
+                OpenFile(handle: FileHandle(try reopen(node, flags: flags)))
+            }
+        }
+        return OpenFile(handle: FileHandle(try reopen(node, flags: flags)))
+    }
+
+    /// Opens `node` for reading or writing: its own descriptor is only a reference.
+    func reopen(_ node: Node, flags: Int32) throws(Errno) -> FileDescriptor {
+        let flags = Flag.forSource(flags) & ~(O_CREAT | O_EXCL)
+        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+            try Syscall.open(path, flags: flags)
+        }
+    }
+
+    public func read(
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> ReadResult {
+        let node = try node(id)
+        let fd = FileDescriptor(handle)
+        // Sent by splice(2) after this returns, so too late for the access time; and below this
+        // size its system calls cost more than the copy.
+        if !coherence.isAccelerated, buffer.count >= 1 << 16 {
+            return .file(fd, offset: offset)
+        }
+        let count = try Syscall.read(fd, at: offset, into: buffer)
+        touched(node)
+        return .bytes(count)
+    }
+
+    public func write(
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
+        from source: borrowing WriteSource
+    ) throws(Errno) -> Int {
+        try change(try node(id)) { (_) throws(Errno) in
+            try source.write(to: FileDescriptor(handle), at: offset)
+        }
+    }
+
+    public func flush(
+        _ context: RequestContext, node: NodeID, handle: FileHandle
+    ) throws(Errno) {
+        try Syscall.flush(FileDescriptor(handle))
+    }
+
+    public func release(node: NodeID, handle: FileHandle) {
+        Syscall.close(FileDescriptor(handle))
+    }
+
+    public func sync(
+        _ context: RequestContext, node: NodeID, handle: FileHandle, dataOnly: Bool
+    ) throws(Errno) {
+        try Syscall.sync(FileDescriptor(handle), dataOnly: dataOnly)
+    }
+
+    public func allocate(
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, mode: Int32,
+        offset: Int64, length: Int64
+    ) throws(Errno) {
+        try change(try node(id)) { (_) throws(Errno) in
+            try Syscall.allocate(
+                FileDescriptor(handle), mode: mode, offset: offset, length: length)
+        }
+    }
+
+    public func seek(
+        _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64, whence: Int32
+    ) throws(Errno) -> Int64 {
+        try Syscall.seek(FileDescriptor(handle), to: offset, whence: whence)
+    }
+
+    public func copyRange(
+        _ context: RequestContext, from source: FileRange, to target: FileRange, count: Int,
+        flags: UInt32
+    ) throws(Errno) -> Int {
+        let sourceNode = try node(source.node)
+        let copied = try change(try node(target.node)) { (_) throws(Errno) in
+            try Syscall.copyRange(
+                from: FileDescriptor(source.handle), at: source.offset,
+                to: FileDescriptor(target.handle), at: target.offset, count: count,
+                flags: flags)
+        }
+        touched(sourceNode)
+        return copied
+    }
+}

@@ -1,0 +1,111 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+extension MirrorFS {
+    public func makeNode(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>, mode: mode_t,
+        device: dev_t
+    ) throws(Errno) -> Entry {
+        let place = Place(directory: try node(parent), name: name)
+        return try make(place) { () throws(Errno) in
+            try ownership.asCaller(context) { () throws(Errno) in
+                try Syscall.makeNode(
+                    at: place.directory.fd, name, mode: mode, device: device)
+            }
+        }
+    }
+
+    public func makeDirectory(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>, mode: mode_t
+    ) throws(Errno) -> Entry {
+        let place = Place(directory: try node(parent), name: name)
+        return try make(place) { () throws(Errno) in
+            try ownership.asCaller(context) { () throws(Errno) in
+                try Syscall.makeDirectory(at: place.directory.fd, name, mode: mode)
+            }
+        }
+    }
+
+    public func makeSymlink(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>,
+        target: UnsafePointer<CChar>
+    ) throws(Errno) -> Entry {
+        let place = Place(directory: try node(parent), name: name)
+        return try make(place) { () throws(Errno) in
+            try ownership.asCaller(context) { () throws(Errno) in
+                try Syscall.makeSymlink(target, at: place.directory.fd, name)
+            }
+        }
+    }
+
+    public func makeLink(
+        _ context: RequestContext, to target: NodeID, parent: NodeID,
+        name: UnsafePointer<CChar>
+    ) throws(Errno) -> Entry {
+        let target = try node(target)
+        let place = Place(directory: try node(parent), name: name)
+        return try make(place, and: [target]) { () throws(Errno) in
+            try DescriptorPath(target.fd).withPointer { (path) throws(Errno) in
+                try Syscall.makeLink(
+                    at: .workingDirectory, path, to: place.directory.fd, name,
+                    flags: AT_SYMLINK_FOLLOW)
+            }
+        }
+    }
+
+    public func removeFile(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
+    ) throws(Errno) {
+        let place = Place(directory: try node(parent), name: name)
+        try change([place]) { () throws(Errno) in
+            try Syscall.remove(at: place.directory.fd, name)
+        }
+    }
+
+    public func removeDirectory(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
+    ) throws(Errno) {
+        let place = Place(directory: try node(parent), name: name)
+        try change([place]) { () throws(Errno) in
+            try Syscall.remove(at: place.directory.fd, name, flags: AT_REMOVEDIR)
+        }
+    }
+
+    public func rename(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>,
+        newParent: NodeID, newName: UnsafePointer<CChar>, flags: UInt32
+    ) throws(Errno) {
+        let old = Place(directory: try node(parent), name: name)
+        let new = Place(directory: try node(newParent), name: newName)
+        try change([old, new]) { () throws(Errno) in
+            try Syscall.rename(
+                at: old.directory.fd, name, to: new.directory.fd, newName, flags: flags)
+        }
+    }
+
+    public func create(
+        _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>, mode: mode_t,
+        flags: Int32
+    ) throws(Errno) -> (entry: Entry, file: OpenFile) {
+        let place = Place(directory: try node(parent), name: name)
+        // A symlink may have appeared in SOURCE since the kernel looked: it is not for the daemon
+        // to follow.
+        let flags = Flag.forSource(flags) | O_CREAT | O_NOFOLLOW
+        return try change([place]) { () throws(Errno) in
+            try ownership.asCaller(context) { () throws(Errno) in
+                try Syscall.open(
+                    at: place.directory.fd, name, flags: flags, mode: mode & 0o7777)
+            }
+        } then: { (names, fd) throws(Errno) in
+            do throws(Errno) {
+                let entry = try find(names, place.directory, name)
+                return (entry, OpenFile(handle: FileHandle(fd)))
+            } catch {
+                Syscall.close(fd)
+                throw error
+            }
+        }
+    }
+}

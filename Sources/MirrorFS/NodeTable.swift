@@ -1,0 +1,75 @@
+import FuseSession
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// All nodes that the kernel may know, by nodeid and by identity.
+///
+/// Its locks are leaves: nothing is called under them. A node comes and goes under its lock in
+/// `Coherence`, so what is found there stays while that lock is held.
+public final class NodeTable: Sendable {
+    private final class Shard<Key: Hashable & Sendable>: Sendable {
+        let nodes = Mutex<[Key: Node]>([:])
+    }
+
+    // More shards: fewer waits between busy threads, 100 bytes each.
+    private static let shardBits = 6
+    private let byID = (0..<1 << shardBits).map { _ in Shard<NodeID>() }
+    private let byIdentity = (0..<1 << shardBits).map { _ in Shard<Identity>() }
+    /// nodeids are never used twice; 1 is the root.
+    private let lastID = Atomic<NodeID>(rootNodeID)
+
+    public init() {}
+
+    /// Counts lookups of `nodeid` that the kernel cache granted. For `KernelCache`, which calls it
+    /// under a lock of its own; unknown nodeids are ignored.
+    public func credit(nodeid: UInt64, lookups: UInt64) {
+        node(nodeid)?.add(lookups: Int64(truncatingIfNeeded: lookups))
+    }
+
+    /// Nodes in the table, the root among them.
+    public var count: Int {
+        byID.reduce(0) { sum, shard in sum + shard.nodes.withLock { $0.count } }
+    }
+
+    func node(_ id: NodeID) -> Node? {
+        shard(id).nodes.withLock { $0[id] }
+    }
+
+    func node(_ identity: Identity) -> Node? {
+        shard(identity).nodes.withLock { $0[identity] }
+    }
+
+    /// Adds a node, with no lookup counted yet. Takes ownership of `fd`.
+    ///
+    /// The caller holds the lock of `identity` and has found no node there.
+    func insert(_ identity: Identity, owning fd: FileDescriptor) -> Node {
+        let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
+        return add(Node(id: id, identity: identity, owning: fd))
+    }
+
+    /// Adds the root. Takes ownership of `fd`.
+    func insertRoot(_ identity: Identity, owning fd: FileDescriptor) -> Node {
+        add(Node(id: rootNodeID, identity: identity, owning: fd))
+    }
+
+    private func add(_ node: Node) -> Node {
+        shard(node.id).nodes.withLock { $0[node.id] = node }
+        shard(node.identity).nodes.withLock { $0[node.identity] = node }
+        return node
+    }
+
+    /// Takes a node out; its descriptor closes when the last request on it is done.
+    func remove(_ node: Node) {
+        shard(node.identity).nodes.withLock { $0[node.identity] = nil }
+        shard(node.id).nodes.withLock { $0[node.id] = nil }
+    }
+
+    private func shard(_ id: NodeID) -> Shard<NodeID> {
+        byID[Int(truncatingIfNeeded: id) & (byID.count - 1)]
+    }
+
+    private func shard(_ identity: Identity) -> Shard<Identity> {
+        byIdentity[Int(truncatingIfNeeded: identity.lockKey) & (byIdentity.count - 1)]
+    }
+}

@@ -1,0 +1,36 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+/// Gives what a caller creates to that caller.
+///
+/// The daemon takes the caller's file system ids for the call, so the file belongs to them from the
+/// start: a chown afterwards would show another owner meanwhile, clear set-id bits, and lose the
+/// group of a set-group-id directory. It keeps its capabilities: the kernel has checked the
+/// caller's permission (`default_permissions`) with all their groups, which setfsuid(2) does not
+/// bring along, so SOURCE must not refuse again; and it has applied the set-group-id rules to the
+/// mode (vfs_prepare_mode, Linux 6.0), so SOURCE must not strip the bit again.
+struct Ownership: Sendable {
+    private let uid = geteuid()
+    private let gid = getegid()
+    private let capabilities: UInt64
+    private let canSwitch: Bool
+
+    init() {
+        // CAP_SETGID and CAP_SETUID of capabilities(7).
+        let needed: UInt64 = 1 << 6 | 1 << 7
+        capabilities = (try? Syscall.effectiveCapabilities()) ?? 0
+        canSwitch = capabilities & needed == needed
+    }
+
+    /// Runs `body` so that what it creates belongs to the caller. Without the privilege to do so it
+    /// belongs to the daemon's user.
+    func asCaller<R>(
+        _ context: RequestContext, _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
+        if !canSwitch || (context.uid == uid && context.gid == gid) { return try body() }
+        return try Syscall.withFileSystemIDs(
+            uid: context.uid, gid: context.gid, capabilities: capabilities, body)
+    }
+}

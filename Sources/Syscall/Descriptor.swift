@@ -1,0 +1,15 @@
+import SystemPackage
+
+/// Owns a file descriptor: closes it when the last reference goes.
+public final class Descriptor: Sendable {
+    public let fd: FileDescriptor
+
+    /// Takes ownership of `fd`.
+    public init(owning fd: FileDescriptor) {
+        self.fd = fd
+    }
+
+    deinit {
+        Syscall.close(fd)
+    }
+}

@@ -1,0 +1,86 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension Syscall {
+    /// pread(2): fills `buffer` from `offset` on until it is full or the file ends.
+    /// - Returns: bytes read.
+    @inlinable
+    public static func read(
+        _ fd: FileDescriptor, at offset: Int64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        var done = 0
+        while done < buffer.count {
+            let part = try retrying {
+                pread(fd.rawValue, base + done, buffer.count - done, off_t(offset) &+ done)
+            }
+            if part == 0 { break }
+            done += part
+        }
+        return done
+    }
+
+    /// pwrite(2): writes all of `buffer` at `offset`.
+    /// - Returns: bytes written: fewer than asked only if an error came after the first part.
+    @inlinable
+    public static func write(
+        _ fd: FileDescriptor, at offset: Int64, from buffer: UnsafeRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        var done = 0
+        while done < buffer.count {
+            do {
+                let part = try retrying {
+                    pwrite(fd.rawValue, base + done, buffer.count - done, off_t(offset) &+ done)
+                }
+                if part == 0 { break }
+                done += part
+            } catch {
+                if done == 0 { throw error }
+                break
+            }
+        }
+        return done
+    }
+
+    @inlinable
+    public static func truncate(_ fd: FileDescriptor, size: Int64) throws(Errno) {
+        try check { ftruncate(fd.rawValue, off_t(size)) }
+    }
+
+    @inlinable
+    public static func allocate(
+        _ fd: FileDescriptor, mode: Int32, offset: Int64, length: Int64
+    ) throws(Errno) {
+        try check { linux_fallocate(fd.rawValue, mode, off_t(offset), off_t(length)) }
+    }
+
+    /// copy_file_range(2).
+    /// - Returns: bytes copied.
+    @inlinable
+    public static func copyRange(
+        from source: FileDescriptor, at sourceOffset: Int64,
+        to target: FileDescriptor, at targetOffset: Int64, count: Int, flags: UInt32
+    ) throws(Errno) -> Int {
+        var sourceOffset = off_t(sourceOffset)
+        var targetOffset = off_t(targetOffset)
+        return try retrying {
+            linux_copy_file_range(
+                source.rawValue, &sourceOffset, target.rawValue, &targetOffset, count, flags)
+        }
+    }
+
+    @inlinable
+    public static func seek(
+        _ fd: FileDescriptor, to offset: Int64, whence: Int32
+    ) throws(Errno) -> Int64 {
+        try retrying { Int64(lseek(fd.rawValue, off_t(offset), whence)) }
+    }
+
+    /// fsync(2), or fdatasync(2) where only the data matters.
+    @inlinable
+    public static func sync(_ fd: FileDescriptor, dataOnly: Bool) throws(Errno) {
+        try check { dataOnly ? fdatasync(fd.rawValue) : fsync(fd.rawValue) }
+    }
+}

@@ -1,0 +1,73 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension Syscall {
+    @inlinable
+    public static func makeNode(
+        at directory: FileDescriptor, _ name: UnsafePointer<CChar>, mode: mode_t, device: dev_t
+    ) throws(Errno) {
+        try check { mknodat(directory.rawValue, name, mode, device) }
+    }
+
+    @inlinable
+    public static func makeDirectory(
+        at directory: FileDescriptor, _ name: UnsafePointer<CChar>, mode: mode_t
+    ) throws(Errno) {
+        try check { mkdirat(directory.rawValue, name, mode) }
+    }
+
+    @inlinable
+    public static func makeSymlink(
+        _ target: UnsafePointer<CChar>, at directory: FileDescriptor,
+        _ name: UnsafePointer<CChar>
+    ) throws(Errno) {
+        try check { symlinkat(target, directory.rawValue, name) }
+    }
+
+    /// linkat(2).
+    /// - Parameter flags: `AT_SYMLINK_FOLLOW` to link what a symlink leads to.
+    @inlinable
+    public static func makeLink(
+        at oldDirectory: FileDescriptor, _ oldName: UnsafePointer<CChar>,
+        to newDirectory: FileDescriptor, _ newName: UnsafePointer<CChar>, flags: Int32 = 0
+    ) throws(Errno) {
+        try check {
+            linkat(oldDirectory.rawValue, oldName, newDirectory.rawValue, newName, flags)
+        }
+    }
+
+    /// unlinkat(2).
+    /// - Parameter flags: `AT_REMOVEDIR` for a directory.
+    @inlinable
+    public static func remove(
+        at directory: FileDescriptor, _ name: UnsafePointer<CChar>, flags: Int32 = 0
+    ) throws(Errno) {
+        try check { unlinkat(directory.rawValue, name, flags) }
+    }
+
+    /// renameat2(2).
+    @inlinable
+    public static func rename(
+        at oldDirectory: FileDescriptor, _ oldName: UnsafePointer<CChar>,
+        to newDirectory: FileDescriptor, _ newName: UnsafePointer<CChar>, flags: UInt32 = 0
+    ) throws(Errno) {
+        try check {
+            linux_renameat2(
+                oldDirectory.rawValue, oldName, newDirectory.rawValue, newName, flags)
+        }
+    }
+
+    /// readlinkat(2) of the symlink that the `O_PATH` descriptor stands for.
+    /// - Returns: bytes of the target now in `buffer`; no NUL is added.
+    @inlinable
+    public static func readLink(
+        _ fd: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { throw .invalidArgument }
+        return try retrying {
+            readlinkat(
+                fd.rawValue, "", base.assumingMemoryBound(to: CChar.self), buffer.count)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension Syscall {
+    /// `O_PATH` and `O_DIRECT`, which Swift does not see: glibc has them under _GNU_SOURCE only.
+    public static let openPath = Int32(LINUX_O_PATH)
+    public static let openDirect = Int32(LINUX_O_DIRECT)
+
+    /// openat(2).
+    /// - Parameter flags: `O_*`; `O_CLOEXEC` is always added.
+    @inlinable
+    public static func open(
+        at directory: FileDescriptor, _ name: UnsafePointer<CChar>, flags: Int32,
+        mode: mode_t = 0
+    ) throws(Errno) -> FileDescriptor {
+        let fd = try retrying {
+            linux_openat(directory.rawValue, name, flags | O_CLOEXEC, mode)
+        }
+        return FileDescriptor(rawValue: fd)
+    }
+
+    /// open(2) relative to the working directory.
+    @inlinable
+    public static func open(
+        _ path: UnsafePointer<CChar>, flags: Int32, mode: mode_t = 0
+    ) throws(Errno) -> FileDescriptor {
+        try open(at: FileDescriptor(rawValue: AT_FDCWD), path, flags: flags, mode: mode)
+    }
+
+    /// close(2). Its error is dropped, for callers who can do nothing about it: on Linux the
+    /// descriptor is gone in any case.
+    @inlinable
+    public static func close(_ fd: FileDescriptor) {
+        _ = Glibc.close(fd.rawValue)
+    }
+
+    /// Closes a duplicate of `fd`, for the errors that a close(2) reports (write-back to a network
+    /// or quota), while `fd` stays open.
+    @inlinable
+    public static func flush(_ fd: FileDescriptor) throws(Errno) {
+        let copy = try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, 0) }
+        // Not retried on EINTR: the descriptor is closed by then (close(2), notes).
+        if Glibc.close(copy) == -1, errno != EINTR { throw Errno(rawValue: errno) }
+    }
+}

@@ -1,0 +1,64 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+extension Syscall {
+    /// Raises `RLIMIT_NOFILE` as far as it goes: to fs.nr_open with `CAP_SYS_RESOURCE`, else to the
+    /// hard limit.
+    /// - Returns: the soft limit now in force.
+    @discardableResult
+    public static func raiseOpenFileLimit() -> UInt64 {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        // The most that fs.nr_open can be, and its default: proc(5), sysctl fs.nr_open.
+        for ceiling in [rlim_t(1 << 30), 1 << 20] where ceiling > limit.rlim_max {
+            var raised = rlimit(rlim_cur: ceiling, rlim_max: ceiling)
+            if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 {
+                return UInt64(ceiling)
+            }
+        }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return UInt64(limit.rlim_cur)
+    }
+
+    /// The calling thread's effective capabilities, one bit each: capabilities(7).
+    public static func effectiveCapabilities() throws(Errno) -> UInt64 {
+        var effective: UInt64 = 0
+        try check { linux_effective_capabilities(&effective) }
+        return effective
+    }
+
+    /// Runs `body` on the calling thread as a file system user: what it creates belongs to them.
+    ///
+    /// - Parameter capabilities: the effective set for `body`. setfsuid(2) takes the file system
+    ///   capabilities away, and with them the rights that the daemon checks nothing against.
+    /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
+    @inlinable
+    public static func withFileSystemIDs<R>(
+        uid: uid_t, gid: gid_t, capabilities: UInt64, _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
+        // Each may have taken effect even if the other failed, so always go back.
+        defer {
+            _ = linux_set_fs_ids(geteuid(), getegid())
+            _ = linux_set_effective_capabilities(capabilities)
+        }
+        guard linux_set_fs_ids(uid, gid) == 0 else { throw .notPermitted }
+        try check { linux_set_effective_capabilities(capabilities) }
+        return try body()
+    }
+
+    /// A page-aligned buffer that the calling thread keeps and reuses: valid until the same thread
+    /// asks for the same `slot` again.
+    /// - Parameters:
+    ///   - slot: 0 or 1.
+    ///   - size: bytes.
+    /// - Throws: `ENOMEM`.
+    @inlinable
+    public static func threadBuffer(
+        slot: UInt32, size: Int
+    ) throws(Errno) -> UnsafeMutableRawBufferPointer {
+        guard size >= 0, let memory = linux_thread_buffer(slot, size) else { throw .noMemory }
+        return UnsafeMutableRawBufferPointer(start: memory, count: size)
+    }
+}

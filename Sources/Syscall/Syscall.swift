@@ -1,0 +1,24 @@
+import Glibc
+import SystemPackage
+
+/// System calls as the daemon needs them: names as bytes, failures as thrown `Errno`, restarted
+/// when a signal interrupts them. By topic in `Syscall+Topic.swift`; each function is the manual
+/// page of its name, and throws whatever that page lists.
+public enum Syscall {
+    /// Runs `call` until it is not interrupted, and throws what it leaves in `errno` for -1.
+    @inlinable @inline(__always)
+    static func retrying<R: SignedInteger>(_ call: () -> R) throws(Errno) -> R {
+        while true {
+            let result = call()
+            if result != -1 { return result }
+            let code = errno
+            if code != EINTR { throw Errno(rawValue: code) }
+        }
+    }
+
+    /// As `retrying`, for calls that return only success.
+    @inlinable @inline(__always)
+    static func check(_ call: () -> Int32) throws(Errno) {
+        _ = try retrying(call)
+    }
+}

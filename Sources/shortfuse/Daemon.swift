@@ -1,0 +1,180 @@
+import FuseSession
+import Glibc
+import KernelCache
+import Logging
+import SystemPackage
+
+/// A mount, from the first file in /run/shortfuse to the last.
+struct Daemon {
+    let plan: MountPlan
+    let options: MountOptions
+    let accelerate: Mount.Accelerate
+    let cacheEntries: Int
+    let threads: Int
+    let log = Logger(label: "shortfuse")
+
+    /// Mounts, serves until the end, and leaves nothing behind.
+    ///
+    /// - Parameter herald: told once the mount answers.
+    func run(herald: Herald) throws(Failure) {
+        Self.holdSignals()
+        let runtime = RuntimeDirectory(mountpoint: plan.mountpoint)
+        var state = MountState(
+            source: plan.source, mountpoint: plan.mountpoint, pins: runtime.pins,
+            options: options.given)
+        try runtime.claim(state)
+        defer {
+            do { try runtime.release() } catch { log.error("\(error)") }
+        }
+        if herald.isInBackground {
+            try Self.detachFromTerminal(log: runtime.logPath)
+        }
+
+        let counters = try RequestFile(path: runtime.requestsPath).counters
+        let (serving, reason) = try assemble(pins: runtime.pins, counters: counters)
+        defer { serving.end() }
+        state.accelerated = reason == nil
+        state.reason = reason
+        try runtime.write(state)
+        try serve(serving, herald: herald, announcement: announcement(reason))
+    }
+
+    /// In one line: accelerated, or why not.
+    private func announcement(_ reason: String?) -> String {
+        guard let reason else {
+            return "\(plan.mountpoint): accelerated: the kernel answers LOOKUP and GETATTR"
+        }
+        let hint = accelerate == .off ? "" : "; `shortfuse doctor` tells more"
+        return "\(plan.mountpoint): not accelerated: \(reason)\(hint)"
+    }
+
+    private func serve(
+        _ serving: ServingMount, herald: Herald, announcement: String
+    ) throws(Failure) {
+        let probe = MountProbe(
+            mountpoint: plan.mountpoint,
+            answered: {
+                if herald.isInBackground { log.info("\(announcement)") }
+                // Whoever asked for the mount is gone: it is not wanted any more.
+                if !herald.reportSuccess(announcement) { serving.session.exit() }
+            })
+        try probe.start()
+        // Ends the probe too, should the mount never have answered.
+        defer {
+            serving.end()
+            probe.join()
+        }
+        do {
+            let signal = try serving.session.run()
+            log.info("the end: \(signal.map { "signal \($0)" } ?? "unmounted")")
+        } catch {
+            throw Failure("\(plan.mountpoint): \(error)")
+        }
+        if !herald.hasReported {
+            throw Failure("\(plan.mountpoint): ended before the mount answered; try again")
+        }
+    }
+
+    // MARK: Parts
+
+    /// - Returns: what serves, and why it is not accelerated.
+    private func assemble(
+        pins: String, counters: RequestCounters
+    ) throws(Failure) -> (ServingMount, reason: String?) {
+        do {
+            if accelerate == .off {
+                return (try ServingMount(self, counters: counters), "--accelerate off")
+            }
+            do {
+                return (try ServingMount(self, counters: counters, acceleratedAt: pins), nil)
+            } catch let error as KernelCacheError {
+                guard accelerate == .auto else {
+                    throw Failure(
+                        "\(plan.mountpoint): --accelerate require: \(error); "
+                            + "`shortfuse doctor` tells more")
+                }
+                return (try ServingMount(self, counters: counters), "\(error)")
+            }
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure("\(plan.mountpoint): \(error)")
+        }
+    }
+
+    /// From here on only the session's loop takes the signals that end the daemon: there is one way
+    /// out, and it cleans up.
+    private static func holdSignals() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
+        sigprocmask(SIG_BLOCK, &signals, nil)
+        // A parent that went away shows as an error of write(2).
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    private static func detachFromTerminal(log path: String) throws(Failure) {
+        let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
+        dup2(file, STDOUT_FILENO)
+        dup2(file, STDERR_FILENO)
+        close(file)
+        // Keeps no other file system busy.
+        chdir("/")
+    }
+}
+
+/// The file of request counters, mapped as long as the process lives.
+struct RequestFile {
+    let counters: RequestCounters
+
+    init(path: String) throws(Failure) {
+        let file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
+        defer { close(file) }
+        let size = RequestCounters.byteCount
+        guard ftruncate(file, off_t(size)) == 0,
+            let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
+            memory != MAP_FAILED
+        else { throw Failure("\(path): \(Errno.last)") }
+        counters = RequestCounters(memory: memory)
+    }
+}
+
+/// Asks the mount one question from a thread of its own, since it is this process that answers.
+final class MountProbe: @unchecked Sendable {
+    // Safe to share: constant but for `thread`, which only the starting thread uses.
+    private let mountpoint: String
+    private let answered: () -> Void
+    private var thread = pthread_t()
+
+    init(mountpoint: String, answered: @escaping () -> Void) {
+        self.mountpoint = mountpoint
+        self.answered = answered
+    }
+
+    func start() throws(Failure) {
+        let probe = Unmanaged.passRetained(self)
+        let error = pthread_create(&thread, nil, runProbe, probe.toOpaque())
+        guard error == 0 else {
+            probe.release()
+            throw Failure("\(mountpoint): no thread: \(Errno(rawValue: error))")
+        }
+    }
+
+    func join() {
+        pthread_join(thread, nil)
+    }
+
+    fileprivate func run() {
+        var found = stat()
+        if stat(mountpoint, &found) == 0 { answered() }
+    }
+}
+
+private func runProbe(_ probe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let probe {
+        Unmanaged<MountProbe>.fromOpaque(probe).takeRetainedValue().run()
+    }
+    return nil
+}

@@ -1,0 +1,123 @@
+import Glibc
+import KernelCache
+import SystemPackage
+
+/// What can be seen of this system, without a judgement.
+struct SystemFacts: Equatable, Sendable {
+    enum Module: Equatable, Sendable {
+        /// Running, and its device is there.
+        case loaded
+        /// Running, but /dev/shortfuse is not there.
+        case deviceMissing
+        /// modprobe would find it.
+        case found(path: String, signer: String)
+        case notFound
+    }
+
+    enum Outcome: Equatable, Sendable {
+        case works
+        case fails(String)
+    }
+
+    var release = ""
+    var machine = ""
+    var userID: UInt32 = 0
+    var bpf = Outcome.works
+    var kernelBTF = false
+    /// Where the types of FUSE were found, and whether the hook understands them.
+    var layout = Outcome.works
+    var bpffsMounted = false
+    var bpffsKnown = false
+    /// The text of kernel.ftrace_enabled, nil if this kernel has no ftrace.
+    var ftrace: String?
+    var fuseDevice = false
+    var fuseKnown = false
+    var takesModules = false
+    var modulesDisabled = false
+    var module = Module.notFound
+    /// The word in brackets of /sys/kernel/security/lockdown.
+    var lockdown: String?
+    var secureBoot = false
+    var signaturesEnforced = false
+    var kernelHeaders = false
+    /// Which of gcc and make are not there.
+    var missingTools: [String] = []
+    var bpftool = false
+
+    static func gather() -> SystemFacts {
+        var facts = SystemFacts()
+        var name = utsname()
+        uname(&name)
+        facts.release = text(of: &name.release)
+        facts.machine = text(of: &name.machine)
+        facts.userID = geteuid()
+        facts.bpf = KernelProbe.programs()
+        facts.kernelBTF = Files.exists("/sys/kernel/btf/vmlinux")
+        facts.layout = KernelProbe.layout()
+        let fileSystems = Files.text("/proc/filesystems") ?? ""
+        let known = fileSystems.split { $0.isWhitespace }
+        facts.bpffsMounted = (try? MountTable.top(at: PinDirectory.fileSystem))??.type == "bpf"
+        facts.bpffsKnown = known.contains("bpf")
+        facts.ftrace = Files.text("/proc/sys/kernel/ftrace_enabled")
+        facts.fuseDevice = Files.exists("/dev/fuse")
+        facts.fuseKnown = known.contains("fuse")
+        facts.takesModules = Files.exists("/proc/modules")
+        facts.modulesDisabled = Files.text("/proc/sys/kernel/modules_disabled") == "1"
+        facts.module = findModule(release: facts.release)
+        facts.lockdown = Files.text("/sys/kernel/security/lockdown").flatMap(bracketed)
+        facts.secureBoot = readSecureBoot()
+        facts.signaturesEnforced = Files.text("/sys/module/module/parameters/sig_enforce") == "Y"
+        facts.kernelHeaders = Files.exists("/lib/modules/\(facts.release)/build/Makefile")
+        facts.missingTools = ["gcc", "make"].filter { Tool.path($0) == nil }
+        facts.bpftool = Tool.path("bpftool") != nil
+        return facts
+    }
+
+    private static func findModule(release: String) -> Module {
+        if KernelModule.isLoaded {
+            return Files.exists(KernelModule.device) ? .loaded : .deviceMissing
+        }
+        guard let path = Tool.output("modinfo", ["-k", release, "-F", "filename", "shortfuse"]),
+            !path.isEmpty
+        else { return .notFound }
+        let signer = Tool.output("modinfo", ["-k", release, "-F", "signer", "shortfuse"])
+        return .found(path: path, signer: signer ?? "")
+    }
+
+    /// The fifth byte of the variable; the first four are its attributes.
+    private static func readSecureBoot() -> Bool {
+        let bytes = try? Files.read(
+            "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+        guard let bytes, bytes.count > 4 else { return false }
+        return bytes[4] == 1
+    }
+
+    /// The chosen one of "none [integrity] confidentiality".
+    static func bracketed(_ text: String) -> String? {
+        guard let start = text.firstIndex(of: "["),
+            let end = text[start...].firstIndex(of: "]")
+        else { return nil }
+        return String(text[text.index(after: start)..<end])
+    }
+
+    private static func text<T>(of field: inout T) -> String {
+        withUnsafeBytes(of: &field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}
+
+/// The kernel module, as the system shows it.
+enum KernelModule {
+    static let device = "/dev/shortfuse"
+
+    static var isLoaded: Bool {
+        (Files.text("/proc/modules") ?? "").split(separator: "\n").contains {
+            $0.hasPrefix("shortfuse ")
+        }
+    }
+
+    /// Loads it if it is installed and was not loaded yet. Whether that worked shows at attach.
+    static func load() {
+        guard !Files.exists(device), Files.exists("/proc/modules") else { return }
+        _ = Tool.output("modprobe", ["-q", "shortfuse"])
+    }
+}

@@ -1,0 +1,36 @@
+import Glibc
+
+/// Why a command cannot do its work: one line that names the thing and the mend.
+struct Failure: Error, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// Writes to standard error and exits with 1.
+func fail(_ message: String) -> Never {
+    warn(message)
+    exit(EXIT_FAILURE)
+}
+
+/// Writes one line to standard error.
+func warn(_ message: String) {
+    write(line: "shortfuse: \(message)", to: STDERR_FILENO)
+}
+
+/// Writes one line, unbuffered, and ignores errors: there is nobody left to tell.
+func write(line: String, to descriptor: CInt) {
+    var bytes = Array(line.utf8)
+    bytes.append(UInt8(ascii: "\n"))
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if written > 0 {
+            rest = rest.dropFirst(written)
+        } else if errno != EINTR {
+            return
+        }
+    }
+}

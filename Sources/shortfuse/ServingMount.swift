@@ -1,0 +1,68 @@
+import FuseSession
+import Glibc
+import KernelCache
+import MirrorFS
+import SystemPackage
+
+/// A mount in place: its session and, if accelerated, its kernel cache.
+final class ServingMount {
+    let session: Session
+    private let cache: KernelCache?
+    private var hasEnded = false
+
+    /// Mounts without acceleration.
+    init(_ daemon: Daemon, counters: RequestCounters) throws {
+        cache = nil
+        session = try Self.mount(daemon, counters: counters, nodes: NodeTable(), cache: nil)
+    }
+
+    /// Mounts with acceleration.
+    /// - Throws: `KernelCacheError` if only that is the matter; nothing is mounted or pinned then.
+    init(_ daemon: Daemon, counters: RequestCounters, acceleratedAt pins: String) throws {
+        KernelModule.load()
+        // Before anything is mounted: by far the most frequent reason.
+        guard Files.exists(KernelModule.device) else { throw KernelCacheError.moduleMissing }
+        let nodes = NodeTable()
+        let cache = try KernelCache(
+            options: .init(
+                slots: daemon.cacheEntries, names: daemon.cacheEntries, pinDirectory: pins),
+            logger: daemon.log
+        ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
+        self.cache = cache
+        do {
+            session = try Self.mount(daemon, counters: counters, nodes: nodes, cache: cache)
+        } catch {
+            cache.close()
+            throw error
+        }
+        do {
+            try cache.attach(fuseFD: session.deviceFD.rawValue)
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    /// Detaches, unpins and unmounts, in this order: nothing is answered for a dead mount.
+    func end() {
+        guard !hasEnded else { return }
+        hasEnded = true
+        cache?.close()
+        session.unmount()
+    }
+
+    private static func mount(
+        _ daemon: Daemon, counters: RequestCounters, nodes: NodeTable, cache: KernelCache?
+    ) throws -> Session {
+        // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
+        let fileSystem = try MirrorFS(
+            source: FilePath(daemon.plan.source), nodes: nodes,
+            coherence: Coherence(cache: cache), log: daemon.log)
+        let session = try Session(
+            fileSystem,
+            options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
+            counters: counters, log: daemon.log)
+        try session.mount(at: FilePath(daemon.plan.mountpoint))
+        return session
+    }
+}

@@ -1,0 +1,146 @@
+import ArgumentParser
+import Glibc
+import SystemPackage
+
+struct Unmount: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Unmounts, and waits until the daemon and all its traces are gone.",
+        discussion: """
+            Also cleans up after a daemon that was killed: its dead mount, its pinned maps, its \
+            state.
+
+            A mount that programs still use is refused with the names of some of them. --lazy \
+            takes it out of sight at once and lets those programs finish: the daemon ends with \
+            the last of them.
+
+            Examples:
+              shortfuse unmount /mnt
+              shortfuse unmount --lazy /mnt
+            """)
+
+    @Flag(help: "Unmount also if in use; the daemon ends when the last user does.")
+    var lazy = false
+
+    @Argument(help: "Where it is mounted.")
+    var mountpoint: String
+
+    /// How long to wait for the daemon after the mount is gone.
+    private static let patience = Duration.seconds(10)
+
+    func run() throws {
+        guard geteuid() == 0 else { throw Failure("unmount: not root; run it with sudo") }
+        let mountpoint: String
+        do {
+            mountpoint = try Paths.canonical(self.mountpoint)
+        } catch {
+            throw Failure("\(self.mountpoint): \(error); `shortfuse status` lists the mounts")
+        }
+        let runtime = RuntimeDirectory(mountpoint: mountpoint)
+        let entry = try MountTable.top(at: mountpoint)
+        guard let state = try runtime.state(), state.process.isAlive else {
+            return try clearDead(mountpoint, runtime: runtime, entry: entry)
+        }
+        guard let entry, entry.type.hasPrefix("fuse") else {
+            throw Failure(
+                "\(mountpoint): not mounted any more, but process \(state.process.pid) still "
+                    + "serves files that are open; it ends when they are closed")
+        }
+        try detach(mountpoint)
+        try wait(for: state, runtime: runtime)
+    }
+
+    private func clearDead(
+        _ mountpoint: String, runtime: RuntimeDirectory, entry: MountEntry?
+    ) throws(Failure) {
+        guard Files.exists(runtime.path) || entry?.type == "fuse.shortfuse" else {
+            throw Failure(
+                "\(mountpoint): not a shortfuse mount; `shortfuse status` lists the mounts")
+        }
+        if let entry, entry.type == "fuse.shortfuse", !DeadMount.isDead(mountpoint) {
+            // Somebody emptied /run behind a live daemon. It removes its pins itself.
+            try detach(mountpoint)
+            print("\(mountpoint): unmounted; its state was lost, so its daemon was not waited for")
+            return
+        }
+        try runtime.clearLeftovers { () throws(Failure) in
+            try DeadMount.detach(mountpoint, ours: true)
+        }
+        try DeadMount.detach(mountpoint, ours: false)
+        print("\(mountpoint): cleaned up after a daemon that was gone")
+    }
+
+    private func detach(_ mountpoint: String) throws(Failure) {
+        let flags = DeadMount.umountNoFollow | (lazy ? CInt(MNT_DETACH) : 0)
+        guard umount2(mountpoint, flags) == 0 else {
+            let error = Errno.last
+            guard error == .resourceBusy else { throw Failure("\(mountpoint): \(error)") }
+            let users = MountUsers.describe(mountpoint)
+            throw Failure(
+                "\(mountpoint): busy" + (users.isEmpty ? "" : ": in use by \(users)")
+                    + "; stop that, or unmount with --lazy")
+        }
+    }
+
+    private func wait(for state: MountState, runtime: RuntimeDirectory) throws(Failure) {
+        let clock = ContinuousClock()
+        let end = clock.now + (lazy ? .seconds(1) : Self.patience)
+        while state.process.isAlive || Files.exists(runtime.path) {
+            if !state.process.isAlive {
+                // Killed on its way out: finish its work.
+                try runtime.clearLeftovers {}
+                break
+            }
+            guard clock.now < end else {
+                if lazy {
+                    print(
+                        "\(state.mountpoint): unmounted; process \(state.process.pid) serves "
+                            + "files that are still open, and ends with them")
+                    return
+                }
+                throw Failure(
+                    "\(state.mountpoint): unmounted, but its daemon (process "
+                        + "\(state.process.pid)) has not ended after \(Self.patience); "
+                        + "see \(runtime.logPath), or kill it")
+            }
+            usleep(5_000)
+        }
+    }
+}
+
+/// Who uses a mount.
+enum MountUsers {
+    /// Some of the processes with a file, directory or program there, as text; empty if none can
+    /// be seen. Reads only links in /proc, so it never asks the mount itself.
+    static func describe(_ mountpoint: String, atMost limit: Int = 3) -> String {
+        var users: [String] = []
+        let own = getpid()
+        for name in (try? Files.names(in: "/proc")) ?? [] {
+            guard let pid = Int32(name), pid != own, uses(pid, mountpoint) else { continue }
+            if users.count == limit {
+                users.append("…")
+                break
+            }
+            users.append("\(Files.text("/proc/\(pid)/comm") ?? "?") (\(pid))")
+        }
+        return users.joined(separator: ", ")
+    }
+
+    private static func uses(_ pid: Int32, _ mountpoint: String) -> Bool {
+        let process = "/proc/\(pid)"
+        var links = ["cwd", "root", "exe"]
+        for directory in ["fd", "map_files"] {
+            links += ((try? Files.names(in: "\(process)/\(directory)")) ?? []).map {
+                "\(directory)/\($0)"
+            }
+        }
+        return links.contains { link in
+            var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+            let length = readlink("\(process)/\(link)", &target, target.count)
+            guard length > 0 else { return false }
+            let path = target[..<length].lazy.map { UInt8(bitPattern: $0) }
+            let prefix = Array(mountpoint.utf8)
+            guard path.starts(with: prefix) else { return false }
+            return path.count == prefix.count || path.dropFirst(prefix.count).first == 0x2f
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import FuseSession
+import Glibc
+import SystemPackage
+import Testing
+
+@Suite struct SessionTests {
+    @Test func unknownOptionsAreRefusedInOneLine() {
+        var options = Session.Options()
+        options.mountOptions = ["no_such_option"]
+        let error = #expect(throws: SessionError.self) {
+            try Session(StubFileSystem(), options: options)
+        }
+        #expect(error?.description.contains("no_such_option") == true)
+        #expect(error?.description.contains("\n") == false)
+    }
+
+    @Test func commasInTheSourceNameAreNotOptions() throws {
+        var options = Session.Options()
+        options.sourceName = "/a,b\\c,no_such_option"
+        _ = try Session(StubFileSystem(), options: options)
+    }
+
+    @Test func mountingNowhereFails() throws {
+        let session = try Session(StubFileSystem())
+        #expect(throws: SessionError.self) { try session.mount(at: "/no/such/directory") }
+    }
+
+    @Test func theLoopEndsWithTheChannel() throws {
+        let channel = try RawChannel(StubFileSystem(), initializes: false)
+        channel.hangUp()
+        #expect(try channel.session.run() == nil)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func exitEndsTheLoop() async throws {
+        let channel = try RawChannel(StubFileSystem(), initializes: false)
+        let session = channel.session
+        // A thread of its own: the loop blocks.
+        let ended = Task.detached { try session.run() }
+        let request = RawChannel.message(26, unique: 1, node: 0, body: RawChannel.initRequest)
+        #expect(send(channel.kernel.rawValue, request, request.count, 0) == request.count)
+        #expect(channel.receive(wait: true)?.error == 0)
+        session.exit()
+        #expect(try await ended.value == nil)
+    }
+
+    @Test func exitBeforeRunEndsIt() throws {
+        let channel = try RawChannel(StubFileSystem())
+        channel.session.exit()
+        #expect(try channel.session.run() == nil)
+    }
+}

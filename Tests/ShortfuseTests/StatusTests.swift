@@ -1,0 +1,60 @@
+import Glibc
+import Testing
+
+@testable import shortfuse
+
+@Suite struct StatusTests {
+    private func report(alive: Bool, requests: [Int: UInt64] = [:]) throws -> MountReport {
+        let scratch = try Scratch()
+        let runtime = RuntimeDirectory(mountpoint: "/nowhere", root: scratch.path)
+        var bytes = [UInt8](repeating: 0, count: OpcodeNames.count * 8)
+        for (opcode, value) in requests {
+            for byte in 0..<8 {
+                bytes[opcode * 8 + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(byte)))
+            }
+        }
+        mkdir(runtime.path, 0o700)
+        try Files.replace(runtime.requestsPath, with: bytes)
+        var state = MountState(
+            process: alive ? .current : ProcessIdentity(pid: 1, startTime: 0), source: "/s",
+            mountpoint: "/nowhere", pins: "/pins", options: [])
+        state.reason = "no module"
+        return try MountReport(state, runtime: runtime)
+    }
+
+    @Test func countsByName() throws {
+        let report = try report(alive: true, requests: [1: 3, 3: 1 << 40, 63: 9])
+        #expect(report.daemonRequests == ["LOOKUP": 3, "GETATTR": 1 << 40, "OPCODE_63": 9])
+        #expect(report.text.contains("GETATTR          1099511627776"))
+    }
+
+    @Test func tellsTheDead() throws {
+        let report = try report(alive: false)
+        #expect(report.state == .dead)
+        #expect(!report.accelerated)
+        #expect(report.text.contains("shortfuse unmount /nowhere"))
+    }
+
+    @Test func hasTheKeysThatScriptsRead() throws {
+        let json = String(
+            decoding: try JSON.encode(StatusReport(mounts: [report(alive: true)])), as: UTF8.self)
+        for key in [
+            "mounts", "source", "mountpoint", "pid", "state", "accelerated", "reason", "pins",
+            "requests_file", "daemon_requests", "answered", "passed", "refused",
+        ] {
+            #expect(json.contains("\"\(key)\" :"), "\(key)")
+        }
+    }
+
+    @Test(arguments: [
+        (1, "LOOKUP"), (3, "GETATTR"), (38, "DESTROY"), (45, "RENAME2"), (51, "TMPFILE"),
+        (7, "OPCODE_7"),
+    ])
+    func namesOpcodes(opcode: Int, name: String) {
+        #expect(OpcodeNames.name(opcode) == name)
+    }
+
+    @Test func timestampIsISO8601() {
+        #expect(MountState.timestamp(0) == "1970-01-01T00:00:00Z")
+    }
+}

@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# What the system tests share; sourced. A test is a function test_NAME that fails by `fail`, or by
+# any command that fails; `run_tests` runs all of a file and prints `N passed, N failed`.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+TOOLS=$ROOT/.build/tests
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/shortfuse-test.XXXXXX")
+# Copied: in the VM the checkout is slow, and a daemon must not wait for it.
+SHORTFUSE=$WORK/bin/shortfuse
+HAMMER=$WORK/bin/hammer
+mkdir -p "$WORK/bin"
+cp "$ROOT/.build/release/shortfuse" "$TOOLS/hammer" "$TOOLS/attach-probe" "$WORK/bin/"
+
+fail() {
+    printf '    %s\n' "$*" >&2
+    exit 1
+}
+
+# expect WHAT EXPECTED ACTUAL
+expect() {
+    [[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"
+}
+
+# expect_refusal PATTERN COMMAND…: fails, non-zero, with one line on stderr that matches.
+expect_refusal() {
+    local pattern=$1 output status=0 lines
+    shift
+    output=$("$@" 2>&1 >/dev/null) || status=$?
+    ((status != 0)) || fail "'$*' was accepted"
+    ((status < 128)) || fail "'$*' died of signal $((status - 128))"
+    lines=$(grep -c . <<<"$output") || true
+    ((lines == 1)) || fail "'$*': one line wanted on stderr, got $lines: $output"
+    grep -qE -- "$pattern" <<<"$output" || fail "'$*': '$output' does not match '$pattern'"
+}
+
+# json FILTER: asks `status` about the mount at $MNT.
+json() {
+    "$SHORTFUSE" status --json "$MNT" | jq -r ".mounts[0] | $1"
+}
+
+# Requests of opcode $1 that reached the daemon; all without.
+requests() {
+    json "[.daemon_requests${1:+.$1} // {} | .. | numbers] | add // 0"
+}
+
+# start [OPTION…]: mounts a fresh SOURCE of this test's at $MNT.
+start() {
+    "$SHORTFUSE" mount "$SRC" "$MNT" "$@" >"$WORK/mount.out" 2>&1 ||
+        fail "mount: $(cat "$WORK/mount.out")"
+}
+
+stop() {
+    "$SHORTFUSE" unmount "$MNT"
+}
+
+is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
+
+# A tree of 2 × 10 × 10 files with odd ones among them.
+plant() {
+    local directory
+    for directory in "$1"/{a,b}/{0..9}; do
+        mkdir -p "$directory"
+        printf '%s\n' "$directory" | tee "$directory"/file{0..9} >/dev/null
+    done
+    ln -s ../a/0/file0 "$1/b/link"
+    ln "$1/a/1/file1" "$1/b/hard"
+    mkfifo "$1/a/fifo"
+    : >"$1/a/empty"
+    : >"$1/a/$(printf 'x%.0s' {1..255})"
+    : >"$1/a/"$'not-utf8-\xff\xfe'
+    chmod 640 "$1/a/2/file2"
+    chown 1:2 "$1/a/3/file3"
+    touch -d '2001-02-03 04:05:06.789' "$1/a/4/file4"
+}
+
+# Everything stat knows but the device and the time of birth, which FUSE does not carry. Twice
+# the mount is looked at, the second time through the maps.
+listing() {
+    (cd "$1" && find . -print0 | LC_ALL=C sort -z |
+        xargs -0 stat -c '%n %i %f %s %b %B %h %u %g %t %T %y %z %x %N')
+}
+
+# shellcheck disable=SC2317 # a trap calls it
+clean_up() {
+    local status=$?
+    pkill -x hammer
+    if is_mounted "$MNT"; then "$SHORTFUSE" unmount --lazy "$MNT" >/dev/null 2>&1; fi
+    exit "$status"
+}
+
+run_tests() {
+    local passed=0 failed=0 name output
+    for name in $(compgen -A function test_ | LC_ALL=C sort); do
+        if [[ $# -gt 0 && " $* " != *" ${name#test_} "* ]]; then continue; fi
+        SRC=$WORK/$name/source MNT=$WORK/$name/mount
+        mkdir -p "$SRC" "$MNT"
+        local started=$SECONDS
+        # A subshell of its own, so that `fail` ends it; not as a condition, where set -e is void.
+        output=$(
+            set -euo pipefail
+            trap 'clean_up' EXIT
+            exec 2>&1
+            "$name"
+        )
+        # shellcheck disable=SC2181
+        if (($? == 0)); then
+            passed=$((passed + 1))
+            printf 'ok      %s (%d s)\n' "${name#test_}" $((SECONDS - started))
+            if [[ $output ]]; then sed 's/^/    /' <<<"$output"; fi
+        else
+            failed=$((failed + 1))
+            printf 'FAILED  %s\n%s\n' "${name#test_}" "$output"
+        fi
+    done
+    rm -rf "$WORK"
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    ((failed == 0 && passed > 0))
+}

@@ -1,0 +1,97 @@
+import ArgumentParser
+import Glibc
+
+/// NAME=DIRECTORY[:COUNTERFILE] as given on the command line.
+struct SubjectArgument: ExpressibleByArgument {
+    let name: String
+    let directory: String
+    let counterFile: String?
+
+    init?(argument: String) {
+        let halves = argument.split(separator: "=", maxSplits: 1)
+        guard halves.count == 2 else { return nil }
+        let places = halves[1].split(separator: ":", maxSplits: 1)
+        guard let directory = places.first else { return nil }
+        let isPlain = halves[0].utf8.allSatisfy { byte in
+            byte > 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+        }
+        guard isPlain else { return nil }
+        name = String(halves[0])
+        self.directory = String(directory)
+        counterFile = places.count == 2 ? String(places[1]) : nil
+    }
+}
+
+/// One directory to measure.
+struct Subject {
+    let name: String
+    /// The root, open, so that no subject pays for its mount point's own path.
+    let root: CInt
+    private let requests: RequestFile?
+
+    init(_ argument: SubjectArgument, checkedBy dataSet: DataSet) throws {
+        name = argument.name
+        root = open(argument.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard root >= 0 else {
+            throw ProbeError(errnoOf: "subject \(name): \(argument.directory)")
+        }
+        requests = try argument.counterFile.map { try RequestFile($0) }
+        for path in dataSet.files {
+            var status = stat()
+            guard fstatat(root, path, &status, 0) == 0 else {
+                throw ProbeError(errnoOf: "subject \(name): \(argument.directory)/\(path)")
+            }
+            guard status.st_size == DataSet.fileSize else {
+                throw ProbeError("subject \(name): \(path) is not \(DataSet.fileSize) bytes long")
+            }
+        }
+    }
+
+    /// Requests that the daemon has received so far; 0 without a daemon. Takes a pause, whatever the
+    /// subject, so that all are measured after the same rest.
+    func requestCount() throws -> UInt64 {
+        guard let requests else {
+            usleep(RequestFile.pause)
+            return 0
+        }
+        return try requests.settledTotal()
+    }
+}
+
+/// The counter file of a daemon.
+struct RequestFile {
+    static let counters = 64
+    /// Microseconds between two looks at a count that may still move.
+    static let pause: UInt32 = 5000
+
+    private let descriptor: CInt
+    private let path: String
+
+    init(_ path: String) throws {
+        self.path = path
+        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw ProbeError(errnoOf: "counter file \(path)") }
+    }
+
+    private func total() throws -> UInt64 {
+        try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.counters) { counts in
+            let bytes = UnsafeMutableRawBufferPointer(counts)
+            guard pread(descriptor, bytes.baseAddress, bytes.count, 0) == bytes.count else {
+                throw ProbeError("counter file \(path): shorter than \(bytes.count) bytes")
+            }
+            return counts.reduce(0) { $0 &+ UInt64(littleEndian: $1) }
+        }
+    }
+
+    /// The total once it stands still: RELEASE reaches the daemon after close has returned.
+    func settledTotal() throws -> UInt64 {
+        var last = try total()
+        for _ in 0..<200 {
+            usleep(Self.pause)
+            let now = try total()
+            if now == last { break }
+            last = now
+        }
+        return last
+    }
+}
