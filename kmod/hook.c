@@ -68,7 +68,8 @@ static struct ftrace_ops sf_ops = {
 /* The address of a function's ftrace site; 0 if there is no such function. */
 static unsigned long sf_site(const char *symbol)
 {
-	struct kprobe probe = {.symbol_name = symbol};
+	/* Disabled: only looked up, the function is not touched. */
+	struct kprobe probe = {.symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED};
 	unsigned long site;
 
 	if (register_kprobe(&probe))

@@ -38,19 +38,25 @@ public final class KernelCache: @unchecked Sendable {
     let slots: UnsafeMutablePointer<sf_attr_slot>
     let slotBits: UInt32
     let generation = Atomic<UInt64>(0)
-    let logger: Logger
+    private let logger: Logger
+    private let onAbandon: @Sendable (_ reason: String) -> Void
     private let pinDirectory: String?
     private let hook = Mutex<CInt>(-1)
 
     /// Loads programs and maps; nothing is answered before `attach`.
+    ///
+    /// - Parameter onAbandon: told why, should the maps ever have to be given up.
     public init(
-        options: Options, logger: Logger, ledger: @escaping Ledger
+        options: Options, logger: Logger,
+        onAbandon: @escaping @Sendable (_ reason: String) -> Void = { _ in },
+        ledger: @escaping Ledger
     ) throws(KernelCacheError) {
         guard (64...1 << 24).contains(options.slots),
             options.slots.nonzeroBitCount == 1,
             let names = UInt32(exactly: options.names)
         else { throw .invalidSlots(options.slots) }
         self.logger = logger
+        self.onAbandon = onAbandon
         self.ledger = ledger
         slotBits = UInt32(options.slots.trailingZeroBitCount)
         pinDirectory = options.pinDirectory
@@ -103,6 +109,11 @@ public final class KernelCache: @unchecked Sendable {
         hook.withLock { $0 = device }
     }
 
+    /// Throws if the running kernel's FUSE is not laid out as the hook knows it.
+    public static func checkLayout() throws(KernelCacheError) {
+        _ = try FuseLayout.read()
+    }
+
     /// True while requests are answered in the kernel.
     public var isAttached: Bool { hook.withLock { $0 >= 0 } }
 
@@ -125,5 +136,6 @@ public final class KernelCache: @unchecked Sendable {
         guard isAttached else { return }
         logger.error("acceleration is off from here on: \(reason)")
         detach()
+        onAbandon(reason)
     }
 }

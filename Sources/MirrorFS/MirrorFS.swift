@@ -141,7 +141,9 @@ public final class MirrorFS: FileSystem {
     @discardableResult
     func publish(_ hold: borrowing NodeHold, _ node: Node) throws(Errno) -> stat {
         let status = try Syscall.status(node.fd)
-        hold.publish(nodeid: node.id, attributes: status)
+        if node.isKnown.load(ordering: .relaxed) {
+            hold.publish(nodeid: node.id, attributes: status)
+        }
         return status
     }
 

@@ -29,6 +29,9 @@ final class Node: Sendable {
     /// Lookups granted and not forgotten, as far as the daemon has counted them: those that the
     /// kernel cache granted come in by `NodeTable.credit`.
     let lookups = Atomic<Int64>(0)
+    /// False once the node has left the table: a request that was interrupted may still be at work
+    /// on it, but must not publish it. Read and written under the node's lock.
+    let isKnown = Atomic(true)
 
     /// Takes ownership of `fd`.
     init(id: NodeID, identity: Identity, owning fd: FileDescriptor) {

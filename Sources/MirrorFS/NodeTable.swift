@@ -18,8 +18,23 @@ public final class NodeTable: Sendable {
     private let byIdentity = (0..<1 << shardBits).map { _ in Shard<Identity>() }
     /// nodeids are never used twice; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
+    private let gauge: Gauge?
 
-    public init() {}
+    /// - Parameter gauge: 8 bytes, zero, that outlive the table: kept at the number of nodes, for
+    ///   others to read.
+    public init(gauge: UnsafeMutableRawPointer? = nil) {
+        self.gauge = gauge.map(Gauge.init)
+    }
+
+    /// A number in memory of the caller's.
+    private struct Gauge: @unchecked Sendable {
+        // Safe to share: only atomic operations touch the memory.
+        let word: UnsafeMutablePointer<Atomic<Int64>>
+        init(_ memory: UnsafeMutableRawPointer) {
+            word = memory.assumingMemoryBound(to: Atomic<Int64>.self)
+        }
+        func add(_ number: Int64) { word.pointee.wrappingAdd(number, ordering: .relaxed) }
+    }
 
     /// Counts lookups of `nodeid` that the kernel cache granted. For `KernelCache`, which calls it
     /// under a lock of its own; unknown nodeids are ignored.
@@ -56,11 +71,15 @@ public final class NodeTable: Sendable {
     private func add(_ node: Node) -> Node {
         shard(node.id).nodes.withLock { $0[node.id] = node }
         shard(node.identity).nodes.withLock { $0[node.identity] = node }
+        gauge?.add(1)
         return node
     }
 
-    /// Takes a node out; its descriptor closes when the last request on it is done.
+    /// Takes a node out; its descriptor closes when the last request on it is done. The caller
+    /// holds the lock of its identity.
     func remove(_ node: Node) {
+        node.isKnown.store(false, ordering: .relaxed)
+        gauge?.add(-1)
         shard(node.identity).nodes.withLock { $0[node.identity] = nil }
         shard(node.id).nodes.withLock { $0[node.id] = nil }
     }

@@ -30,8 +30,8 @@ struct Daemon {
             try Self.detachFromTerminal(log: runtime.logPath)
         }
 
-        let counters = try RequestFile(path: runtime.requestsPath).counters
-        let (serving, reason) = try assemble(pins: runtime.pins, counters: counters)
+        let (serving, reason) = try assemble(
+            runtime, counters: try CounterFile(path: runtime.requestsPath))
         defer { serving.end() }
         state.accelerated = reason == nil
         state.reason = reason
@@ -79,14 +79,17 @@ struct Daemon {
 
     /// - Returns: what serves, and why it is not accelerated.
     private func assemble(
-        pins: String, counters: RequestCounters
+        _ runtime: RuntimeDirectory, counters: CounterFile
     ) throws(Failure) -> (ServingMount, reason: String?) {
         do {
             if accelerate == .off {
                 return (try ServingMount(self, counters: counters), "--accelerate off")
             }
             do {
-                return (try ServingMount(self, counters: counters, acceleratedAt: pins), nil)
+                let serving = try ServingMount(
+                    self, counters: counters, acceleratedAt: runtime.pins,
+                    onAbandon: { recordLoss(of: runtime, reason: $0) })
+                return (serving, nil)
             } catch let error as KernelCacheError {
                 guard accelerate == .auto else {
                     throw Failure(
@@ -99,6 +102,18 @@ struct Daemon {
             throw failure
         } catch {
             throw Failure("\(plan.mountpoint): \(error)")
+        }
+    }
+
+    /// Acceleration ended before the mount: `status` is to say so.
+    private func recordLoss(of runtime: RuntimeDirectory, reason: String) {
+        do {
+            guard var state = try runtime.state() else { return }
+            state.accelerated = false
+            state.reason = reason
+            try runtime.write(state)
+        } catch {
+            log.error("\(error)")
         }
     }
 
@@ -124,20 +139,24 @@ struct Daemon {
     }
 }
 
-/// The file of request counters, mapped as long as the process lives.
-struct RequestFile {
-    let counters: RequestCounters
+/// The file `requests`, mapped as long as the process lives: the requests by opcode, then one word
+/// with the number of nodes known.
+struct CounterFile {
+    static let size = RequestCounters.byteCount + 8
+
+    let requests: RequestCounters
+    let nodes: UnsafeMutableRawPointer
 
     init(path: String) throws(Failure) {
         let file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
         defer { close(file) }
-        let size = RequestCounters.byteCount
-        guard ftruncate(file, off_t(size)) == 0,
-            let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
+        guard ftruncate(file, off_t(Self.size)) == 0,
+            let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
             memory != MAP_FAILED
         else { throw Failure("\(path): \(Errno.last)") }
-        counters = RequestCounters(memory: memory)
+        requests = RequestCounters(memory: memory)
+        nodes = memory + RequestCounters.byteCount
     }
 }
 

@@ -11,22 +11,26 @@ final class ServingMount {
     private var hasEnded = false
 
     /// Mounts without acceleration.
-    init(_ daemon: Daemon, counters: RequestCounters) throws {
+    init(_ daemon: Daemon, counters: CounterFile) throws {
         cache = nil
-        session = try Self.mount(daemon, counters: counters, nodes: NodeTable(), cache: nil)
+        session = try Self.mount(
+            daemon, counters: counters, nodes: NodeTable(gauge: counters.nodes), cache: nil)
     }
 
     /// Mounts with acceleration.
     /// - Throws: `KernelCacheError` if only that is the matter; nothing is mounted or pinned then.
-    init(_ daemon: Daemon, counters: RequestCounters, acceleratedAt pins: String) throws {
+    init(
+        _ daemon: Daemon, counters: CounterFile, acceleratedAt pins: String,
+        onAbandon: @escaping @Sendable (_ reason: String) -> Void
+    ) throws {
         KernelModule.load()
         // Before anything is mounted: by far the most frequent reason.
         guard Files.exists(KernelModule.device) else { throw KernelCacheError.moduleMissing }
-        let nodes = NodeTable()
+        let nodes = NodeTable(gauge: counters.nodes)
         let cache = try KernelCache(
             options: .init(
                 slots: daemon.cacheEntries, names: daemon.cacheEntries, pinDirectory: pins),
-            logger: daemon.log
+            logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache
         do {
@@ -52,7 +56,7 @@ final class ServingMount {
     }
 
     private static func mount(
-        _ daemon: Daemon, counters: RequestCounters, nodes: NodeTable, cache: KernelCache?
+        _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?
     ) throws -> Session {
         // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
         let fileSystem = try MirrorFS(
@@ -61,7 +65,7 @@ final class ServingMount {
         let session = try Session(
             fileSystem,
             options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
-            counters: counters, log: daemon.log)
+            counters: counters.requests, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
         return session
     }

@@ -26,6 +26,8 @@ struct MountReport: Encodable {
     var started: String
     var requestsFile: String
     var daemonRequests: [String: UInt64]
+    /// Files that the daemon keeps for the kernel.
+    var nodes: UInt64
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
@@ -35,7 +37,7 @@ struct MountReport: Encodable {
         case started
         case requestsFile = "requests_file"
         case daemonRequests = "daemon_requests"
-        case answered, passed, refused
+        case nodes, answered, passed, refused
     }
 
     init(_ mount: MountState, runtime: RuntimeDirectory) throws(Failure) {
@@ -52,7 +54,10 @@ struct MountReport: Encodable {
         version = mount.version
         started = mount.started
         requestsFile = runtime.requestsPath
-        daemonRequests = Self.readRequests(runtime.requestsPath)
+        let words = Self.readWords(runtime.requestsPath)
+        daemonRequests = OpcodeNames.byName(
+            words.prefix(OpcodeNames.count).enumerated().map { ($0.offset, $0.element) })
+        nodes = words.count > OpcodeNames.count ? words[OpcodeNames.count] : 0
         if accelerated {
             let counters = try Self.readCounters(pins)
             answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
@@ -71,15 +76,13 @@ struct MountReport: Encodable {
         }
     }
 
-    /// The daemon's counters: little-endian u64, by opcode.
-    private static func readRequests(_ path: String) -> [String: UInt64] {
-        guard let bytes = try? Files.read(path, limit: OpcodeNames.count * 8) else { return [:] }
-        return OpcodeNames.byName(
-            (0..<min(bytes.count / 8, OpcodeNames.count)).map { opcode in
-                let value = bytes[(opcode * 8)..<(opcode * 8 + 8)].reversed()
-                    .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                return (opcode, value)
-            })
+    /// The words of a `CounterFile`, little-endian.
+    private static func readWords(_ path: String) -> [UInt64] {
+        guard let bytes = try? Files.read(path, limit: CounterFile.size) else { return [] }
+        return (0..<bytes.count / 8).map { word in
+            bytes[(word * 8)..<(word * 8 + 8)].reversed()
+                .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        }
     }
 
     // MARK: Text
@@ -97,6 +100,7 @@ struct MountReport: Encodable {
                 accelerated
                     ? "  accelerated: maps in \(pins)"
                     : "  not accelerated: \(reason ?? "for a reason not recorded")")
+            lines.append("  nodes: \(nodes)")
         }
         let names = Set(daemonRequests.keys).union(answered.keys).union(passed.keys)
             .union(refused.keys).sorted()

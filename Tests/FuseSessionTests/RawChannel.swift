@@ -53,7 +53,7 @@ final class RawChannel {
 
     func receive(wait: Bool = false) -> Reply? {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        let flags = wait ? 0 : Int32(MSG_DONTWAIT.rawValue)
+        let flags = wait ? 0 : Int32(MSG_DONTWAIT)
         let count = recv(kernel.rawValue, &buffer, buffer.count, flags)
         guard count >= 16 else { return nil }
         return Reply(Array(buffer[..<count]))

@@ -47,11 +47,11 @@ struct Subject {
         }
     }
 
-    /// Requests that the daemon has received so far; 0 without a daemon. Takes a pause, whatever the
-    /// subject, so that all are measured after the same rest.
+    /// Requests that the daemon has received so far; 0 without a daemon. Takes a rest, whatever the
+    /// subject, so that all are measured after the same one.
     func requestCount() throws -> UInt64 {
         guard let requests else {
-            usleep(RequestFile.pause)
+            usleep(RequestFile.rest)
             return 0
         }
         return try requests.settledTotal()
@@ -61,8 +61,9 @@ struct Subject {
 /// The counter file of a daemon.
 struct RequestFile {
     static let counters = 64
-    /// Microseconds between two looks at a count that may still move.
-    static let pause: UInt32 = 5000
+    /// Microseconds without a change after which a count is taken to stand still. Shorter, and on a
+    /// busy machine a late RELEASE is booked to the next block.
+    static let rest: UInt32 = 20_000
 
     private let descriptor: CInt
     private let path: String
@@ -83,11 +84,11 @@ struct RequestFile {
         }
     }
 
-    /// The total once it stands still: RELEASE reaches the daemon after close has returned.
+    /// The total once it stands still (or after two seconds): RELEASE reaches the daemon after close has returned.
     func settledTotal() throws -> UInt64 {
         var last = try total()
-        for _ in 0..<200 {
-            usleep(Self.pause)
+        for _ in 0..<100 {
+            usleep(Self.rest)
             let now = try total()
             if now == last { break }
             last = now
