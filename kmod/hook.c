@@ -61,8 +61,8 @@ static void notrace sf_redirect(unsigned long ip, unsigned long parent_ip, struc
 
 static struct ftrace_ops sf_ops = {
 	.func = sf_redirect,
-	/* It calls nothing, so ftrace need not guard it against recursion. */
-	.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_RECURSION,
+	/* Without FTRACE_OPS_FL_RECURSION, a guard: sf_redirect calls nothing. */
+	.flags = FTRACE_OPS_FL_IPMODIFY,
 };
 
 /* The address of a function's ftrace site; 0 if there is no such function. */

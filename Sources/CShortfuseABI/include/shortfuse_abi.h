@@ -24,6 +24,13 @@ enum sf_const {
 	 */
 	SF_IN_MAX = 264,
 
+	/*
+	 * The input is followed by zeros up to here if it is shorter, else up to
+	 * SF_IN_MAX: room for a short name and its NUL in whole words. Zeroing
+	 * all of it for every request would cost more than the program.
+	 */
+	SF_IN_SHORT = 40,
+
 	/* Longest reply that a program can give: struct fuse_entry_out. */
 	SF_OUT_MAX = 128,
 
@@ -48,7 +55,7 @@ enum sf_verdict {
 struct sf_ctx {
 	__u64 nodeid;   /* the node the request is about (LOOKUP: the parent) */
 	__u32 opcode;   /* enum fuse_opcode */
-	__u32 in_size;  /* bytes used in `in`, the rest is zero */
+	__u32 in_size;  /* bytes used in `in`, zeros follow: see SF_IN_SHORT */
 	__u32 out_size; /* bytes the kernel wants in `out` */
 	__s32 error;    /* 0 or a negative errno; `out` counts only if 0 */
 	__u64 reserved;
