@@ -37,15 +37,22 @@ static cfuse3_log_sink log_sink;
 
 static void log_formatted(enum fuse_log_level level, const char *format, va_list arguments)
 {
-	char message[1024];
-	int length = vsnprintf(message, sizeof(message), format, arguments);
+	/* Some messages come in pieces; a newline ends one. */
+	static _Thread_local char message[1024];
+	static _Thread_local size_t used;
+	int length = vsnprintf(message + used, sizeof(message) - used, format, arguments);
 
 	if (length < 0)
 		return;
-	if ((size_t)length >= sizeof(message))
-		length = sizeof(message) - 1;
-	while (length > 0 && message[length - 1] == '\n')
-		message[--length] = 0;
+	used += (size_t)length;
+	if (used >= sizeof(message))
+		used = sizeof(message) - 1;
+	else if (used == 0 || message[used - 1] != '\n')
+		return;
+	while (used > 0 && message[used - 1] == '\n')
+		used--;
+	message[used] = 0;
+	used = 0;
 	log_sink((int)level, message);
 }
 

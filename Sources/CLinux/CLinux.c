@@ -32,8 +32,8 @@ int linux_openat(int fd, const char *path, int flags, mode_t mode)
 	return openat(fd, path, flags, mode);
 }
 
-int linux_renameat2(
-	int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags)
+int linux_renameat2(int old_fd, const char *old_name, int new_fd, const char *new_name,
+		    unsigned flags)
 {
 	return renameat2(old_fd, old_name, new_fd, new_name, flags);
 }
@@ -48,8 +48,8 @@ int linux_fallocate(int fd, int mode, off_t offset, off_t length)
 	return fallocate(fd, mode, offset, length);
 }
 
-ssize_t linux_copy_file_range(
-	int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags)
+ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
+			      unsigned flags)
 {
 	return copy_file_range(in, in_offset, out, out_offset, length, flags);
 }
@@ -66,7 +66,7 @@ int linux_set_fs_ids(uid_t uid, gid_t gid)
 
 static int capabilities(long call, struct __user_cap_data_struct data[2])
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	return (int)syscall(call, &header, data);
 }
 

@@ -20,6 +20,19 @@ final class LoopControl: @unchecked Sendable {
     /// SIGURG: ignored by default, and nobody here uses it for what it is meant.
     private static let wake = SIGURG
 
+    /// Once for the process and for good: sessions may overlap, and an action that one of them takes
+    /// back is missing in the other.
+    private static let installHandlers: Void = {
+        // A handler that does nothing, without SA_RESTART: sem_wait(3) returns with EINTR.
+        var nothing = sigaction()
+        nothing.__sigaction_handler.sa_handler = { _ in }
+        sigaction(wake, &nothing, nil)
+        // A reader that went away is an error of splice(2), not the end of the daemon.
+        var ignored = sigaction()
+        ignored.__sigaction_handler.sa_handler = SIG_IGN
+        sigaction(SIGPIPE, &ignored, nil)
+    }()
+
     func exit() {
         exitRequested.store(true, ordering: .sequentiallyConsistent)
         waiter.withLock { if let thread = $0 { _ = pthread_kill(thread, Self.wake) } }
@@ -35,6 +48,11 @@ final class LoopControl: @unchecked Sendable {
         var old = sigset_t()
         var blocked = Self.endingSignals
         pthread_sigmask(SIG_BLOCK, &blocked, &old)
+        // libdispatch's threads, and those they start, have it blocked.
+        var wake = sigset_t()
+        sigemptyset(&wake)
+        sigaddset(&wake, Self.wake)
+        pthread_sigmask(SIG_UNBLOCK, &wake, nil)
         defer {
             // A second Ctrl-C must not end the process before it has unmounted.
             var none = timespec()
@@ -42,18 +60,7 @@ final class LoopControl: @unchecked Sendable {
             pthread_sigmask(SIG_SETMASK, &old, nil)
         }
 
-        // A handler that does nothing, without SA_RESTART: sem_wait(3) returns with EINTR.
-        var ignore = sigaction()
-        ignore.__sigaction_handler.sa_handler = { _ in }
-        var oldWake = sigaction()
-        sigaction(Self.wake, &ignore, &oldWake)
-        defer { sigaction(Self.wake, &oldWake, nil) }
-        // A reader that went away is an error of splice(2), not the end of the daemon.
-        var oldPipe = sigaction()
-        var ignorePipe = sigaction()
-        ignorePipe.__sigaction_handler.sa_handler = SIG_IGN
-        sigaction(SIGPIPE, &ignorePipe, &oldPipe)
-        defer { sigaction(SIGPIPE, &oldPipe, nil) }
+        _ = Self.installHandlers
 
         var thread = pthread_t()
         let context = Unmanaged.passUnretained(self).toOpaque()

@@ -45,14 +45,15 @@ public final class Session: @unchecked Sendable {
 
         var operations = makeOperations()
         let userdata = Unmanaged.passUnretained(core).toOpaque()
-        LibraryLog.clear()
-        let session = withArguments(Self.arguments(for: options)) { count, values in
-            var arguments = cfuse3_args(count, values)
-            defer { fuse_opt_free_args(&arguments) }
-            return fuse_session_new(
-                &arguments, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
+        let (session, reason) = LibraryLog.collecting {
+            withArguments(Self.arguments(for: options)) { count, values in
+                var arguments = cfuse3_args(count, values)
+                defer { fuse_opt_free_args(&arguments) }
+                return fuse_session_new(
+                    &arguments, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
+            }
         }
-        guard let session else { throw SessionError(doing: "create the session") }
+        guard let session else { throw SessionError(doing: "create the session", reason) }
         handle = session
     }
 
@@ -64,10 +65,10 @@ public final class Session: @unchecked Sendable {
     /// Mounts at `path`.
     /// - Throws: `SessionError`, in libfuse's words.
     public func mount(at path: FilePath) throws(SessionError) {
-        LibraryLog.clear()
-        guard path.withPlatformString({ fuse_session_mount(handle, $0) }) == 0 else {
-            throw SessionError(doing: "mount \(path)")
+        let (result, reason) = LibraryLog.collecting {
+            path.withPlatformString { fuse_session_mount(handle, $0) }
         }
+        guard result == 0 else { throw SessionError(doing: "mount \(path)", reason) }
         // Nobody serves the mount yet: only a question that sends no request can be answered.
         do {
             core.fileSystem.mounted(
@@ -81,10 +82,10 @@ public final class Session: @unchecked Sendable {
     /// instead of a mount: for tests. Takes ownership of `channel`.
     /// - Throws: `SessionError`.
     public func serve(channel: FileDescriptor) throws(SessionError) {
-        LibraryLog.clear()
-        guard cfuse3_use_channel(handle, channel.rawValue) == 0 else {
-            throw SessionError(doing: "use the channel")
+        let (result, reason) = LibraryLog.collecting {
+            cfuse3_use_channel(handle, channel.rawValue)
         }
+        guard result == 0 else { throw SessionError(doing: "use the channel", reason) }
     }
 
     /// Serves one raw request (struct fuse_in_header and what follows) on the calling thread; the
@@ -114,14 +115,13 @@ public final class Session: @unchecked Sendable {
     /// - Returns: the signal, nil if there was none.
     /// - Throws: `SessionError` if reading requests fails.
     public func run() throws(SessionError) -> Int32? {
-        LibraryLog.clear()
         let (result, signal) = control.run(handle) {
             cfuse3_loop(
                 handle, UInt32(clamping: max(options.maxThreads, 1)),
                 options.clonesDescriptor ? 1 : 0)
         }
         if result < 0 {
-            throw SessionError(doing: "serve requests", Errno(rawValue: -result))
+            throw SessionError(doing: "serve requests", "\(Errno(rawValue: -result))")
         }
         return signal
     }

@@ -24,9 +24,13 @@ final class RawChannel {
         if initializes { _ = try #require(ask(.initialize, body: Self.initRequest)) }
     }
 
-    deinit { hangUp() }
+    deinit {
+        hangUp()
+        _ = close(kernel.rawValue)
+    }
 
-    func hangUp() { _ = close(kernel.rawValue) }
+    /// The other side reads an end of file and cannot write.
+    func hangUp() { _ = shutdown(kernel.rawValue, Int32(SHUT_RDWR)) }
 
     /// struct fuse_init_in: version 7.38, readahead 128 KiB, no flags.
     static let initRequest = Bytes().u32(7).u32(38).u32(131_072).u32(0)

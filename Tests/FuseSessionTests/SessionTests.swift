@@ -31,16 +31,15 @@ import Testing
         #expect(try channel.session.run() == nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func exitEndsTheLoop() async throws {
+    @Test func exitEndsTheLoop() throws {
         let channel = try RawChannel(StubFileSystem(), initializes: false)
         let session = channel.session
-        // A thread of its own: the loop blocks.
-        let ended = Task.detached { try session.run() }
+        let running = BackgroundRun(session)
         let request = RawChannel.message(26, unique: 1, node: 0, body: RawChannel.initRequest)
         #expect(send(channel.kernel.rawValue, request, request.count, 0) == request.count)
         #expect(channel.receive(wait: true)?.error == 0)
         session.exit()
-        #expect(try await ended.value == nil)
+        #expect(try running.wait() == nil)
     }
 
     @Test func exitBeforeRunEndsIt() throws {

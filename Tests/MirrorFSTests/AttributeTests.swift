@@ -50,14 +50,20 @@ import Testing
         let now = try change(node) { $0.accessTime = .now }
         #expect(now.st_atim.tv_sec > 1_000_000_000)
         #expect(now.st_mtim.tv_sec == -13)
-        let owner = try change(node) { $0.uid = 12; $0.gid = 34 }
+        let owner = try change(node) {
+            $0.uid = 12
+            $0.gid = 34
+        }
         #expect(owner.st_uid == 12 && owner.st_gid == 34)
         #expect(try change(node) { $0.gid = 35 }.st_uid == 12)
     }
 
     @Test func ownerAndModeAtOnceKeepTheMode() throws {
         let node = try fixture.makeFile("file").nodeID
-        let status = try change(node) { $0.uid = 12; $0.mode = S_IFREG | 0o4755 }
+        let status = try change(node) {
+            $0.uid = 12
+            $0.mode = S_IFREG | 0o4755
+        }
         #expect(status.st_mode == S_IFREG | 0o4755)
     }
 
@@ -102,7 +108,10 @@ import Testing
 
     @Test(.enabled(if: isRoot)) func setGroupIDDirectoriesPassTheirGroupOn() throws {
         let parent = try fixture.makeDirectory("parent").nodeID
-        _ = try change(parent) { $0.gid = 60; $0.mode = S_IFDIR | 0o2777 }
+        _ = try change(parent) {
+            $0.gid = 60
+            $0.mode = S_IFDIR | 0o2777
+        }
         let file = try fixture.makeFile("file", in: parent, mode: 0o2755, as: caller).attributes
         #expect(file.st_uid == 65_534 && file.st_gid == 60)
         // The kernel has stripped the bit where it must go; what it sends stays.
@@ -130,7 +139,11 @@ import Testing
         _ uid: uid_t, _ mode: mode_t, _ mask: Int32, _ allowed: Bool
     ) throws {
         let node = try fixture.makeFile("file").nodeID
-        _ = try change(node) { $0.uid = 12; $0.gid = 12; $0.mode = S_IFREG | mode }
+        _ = try change(node) {
+            $0.uid = 12
+            $0.gid = 12
+            $0.mode = S_IFREG | mode
+        }
         let context = RequestContext(uid: uid, gid: uid)
         if allowed {
             try mirror.access(context, node: node, mask: mask)

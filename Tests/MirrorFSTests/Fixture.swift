@@ -36,7 +36,8 @@ final class Fixture {
 
     @discardableResult
     func makeFile(
-        _ name: String, _ content: String = "", in parent: NodeID = rootNodeID, mode: mode_t = 0o644,
+        _ name: String, _ content: String = "", in parent: NodeID = rootNodeID,
+        mode: mode_t = 0o644,
         as context: RequestContext? = nil
     ) throws(Errno) -> Entry {
         let (entry, file) = try mirror.create(

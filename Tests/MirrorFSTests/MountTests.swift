@@ -8,7 +8,7 @@ import Testing
 /// A real mount, where /dev/fuse is at hand.
 @Suite(.enabled(if: geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0))
 struct MountTests {
-    @Test(.timeLimit(.minutes(1))) func filesGoThroughTheMount() async throws {
+    @Test func filesGoThroughTheMount() throws {
         let fixture = try Fixture()
         var template = Array("/tmp/mirror-mount.XXXXXX".utf8CString)
         let mountPoint = String(cString: try #require(mkdtemp(&template)))
@@ -21,13 +21,13 @@ struct MountTests {
         let counters = RequestCounters(memory: memory)
         let session = try Session(fixture.mirror, counters: counters)
         try session.mount(at: FilePath(mountPoint))
-        let ended = Task.detached { try session.run() }
+        let running = BackgroundRun(session)
 
         try useMount(mountPoint, source: fixture.source)
         #expect(counters[.lookup] > 0 && counters[.write] == 1 && counters[.rename] == 1)
 
         session.exit()
-        #expect(try await ended.value == nil)
+        #expect(try running.wait() == nil)
         session.unmount()
         #expect(try status(mountPoint).st_dev == status("/tmp").st_dev)
     }

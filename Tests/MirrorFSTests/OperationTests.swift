@@ -93,8 +93,10 @@ import Testing
         renaming("file", "new"), renaming("file", "other"), renaming("directory", "new"),
         renaming("directory", "empty"), renaming("empty", "directory"), renaming("file", "empty"),
         renaming("empty", "file"), renaming("nothing", "new"), renaming("file", "file"),
-        renaming("file", "other", RENAME_NOREPLACE), renaming("file", "new", RENAME_NOREPLACE),
-        renaming("file", "directory", RENAME_EXCHANGE), renaming("file", "new", RENAME_EXCHANGE),
+        renaming("file", "other", UInt32(LINUX_RENAME_NOREPLACE)),
+        renaming("file", "new", UInt32(LINUX_RENAME_NOREPLACE)),
+        renaming("file", "directory", UInt32(LINUX_RENAME_EXCHANGE)),
+        renaming("file", "new", UInt32(LINUX_RENAME_EXCHANGE)),
         renaming("file", "other", 1 << 30),
         Operation(testDescription: "a name of 256 bytes") { (f) throws(Errno) in
             try f.makeFile(String(repeating: "x", count: 256))
@@ -121,9 +123,6 @@ import Testing
             close(open($0 + "/file", O_WRONLY | O_TRUNC))
         },
     ]
-
-    static let RENAME_NOREPLACE: UInt32 = 1
-    static let RENAME_EXCHANGE: UInt32 = 2
 
     static func renaming(_ old: String, _ new: String, _ flags: UInt32 = 0) -> Operation {
         Operation(testDescription: "rename \(old) to \(new), flags \(flags)") {
@@ -197,7 +196,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [[0xFF, 0xFE, 0x2D], [0x0A], Array(repeating: 0xC3, count: 255)] as [[UInt8]])
+    static let oddNames: [[UInt8]] = [
+        [0xFF, 0xFE, 0x2D], [0x0A], Array(repeating: 0xC3, count: 255),
+    ]
+
+    @Test(arguments: oddNames)
     func namesAreBytes(_ name: [UInt8]) throws {
         let fixture = try Fixture()
         let terminated = (name + [0]).map { CChar(bitPattern: $0) }

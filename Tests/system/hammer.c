@@ -6,13 +6,14 @@
  *	calls=123456 ENOTCONN=3
  *
  * With `same`, a file's size and inode must stay as they were first seen, or it
- * counts as CHANGED. Ends early, at once, when every thread has met an error
- * that means a dead mount.
+ * counts as CHANGED. Ends early on SIGTERM, and when every thread has met an
+ * error that means a dead mount.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static struct file *files;
 static size_t file_count;
 static double deadline;
 static int check_same;
+static volatile sig_atomic_t stopped;
 static unsigned long calls, failures[ERRNOS];
 
 static double now(void)
@@ -40,6 +42,12 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
 }
 
 static int add(const char *path, const struct stat *info, int type, struct FTW *place)
@@ -58,7 +66,7 @@ static void *run(void *argument)
 	size_t next = (size_t)argument;
 	struct stat info;
 
-	while (now() < deadline) {
+	while (now() < deadline && !stopped) {
 		for (int burst = 0; burst < 64; burst++) {
 			struct file *file = &files[next++ % file_count];
 
@@ -95,6 +103,7 @@ int main(int count, char **arguments)
 	}
 	printf("files=%zu\n", file_count);
 	fflush(stdout);
+	signal(SIGTERM, stop);
 	deadline = now() + atof(arguments[2]);
 	for (int i = 0; i < thread_count && i < 64; i++)
 		pthread_create(&threads[i], NULL, run, (void *)(size_t)(i * 37));

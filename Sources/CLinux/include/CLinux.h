@@ -41,16 +41,18 @@ struct linux_directory_entry {
 	uint8_t d_type;
 	char d_name[];
 };
-enum { LINUX_DIRENT_NAME_OFFSET = 19 };
+enum {
+	LINUX_DIRENT_NAME_OFFSET = 19
+};
 
 /* openat(2) is variadic. */
 int linux_openat(int fd, const char *path, int flags, mode_t mode);
-int linux_renameat2(
-	int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags);
+int linux_renameat2(int old_fd, const char *old_name, int new_fd, const char *new_name,
+		    unsigned flags);
 ssize_t linux_getdents64(int fd, void *buffer, size_t size);
 int linux_fallocate(int fd, int mode, off_t offset, off_t length);
-ssize_t linux_copy_file_range(
-	int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
+ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
+			      unsigned flags);
 
 /* Sets the calling thread's file system ids (setfsuid(2)); 0, or -EPERM if refused. */
 int linux_set_fs_ids(uid_t uid, gid_t gid);
