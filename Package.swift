@@ -75,6 +75,9 @@ let package = Package(
         .testTarget(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
         .testTarget(
+            name: "CoherenceTests", dependencies: ["FuseSession", "KernelCache", "MirrorFS"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "ShortfuseTests", dependencies: ["shortfuse"], swiftSettings: swiftSettings),
     ]
 )

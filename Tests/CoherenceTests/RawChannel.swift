@@ -1,0 +1,1 @@
+../FuseSessionTests/RawChannel.swift
