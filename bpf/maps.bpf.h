@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The maps, shared by all programs. The daemon is their only writer but for `grant` and counters. */
+/* The maps of all programs. The daemon alone writes them, but for `grant` and `counters`. */
 #ifndef SHORTFUSE_MAPS_BPF_H
 #define SHORTFUSE_MAPS_BPF_H
 

@@ -16,14 +16,13 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Copies the zero-padded name of the request to a key. */
-#define COPY_NAME(key, ctx)                                                                        \
-	do {                                                                                       \
-		volatile __u64 *from = (volatile __u64 *)(ctx)->in;                                \
-		__u64 *to = (__u64 *)(key)->name;                                                  \
-		_Pragma("unroll") for (int i = 0; i < sizeof((key)->name) / 8; i++) to[i] =        \
-			from[i];                                                                   \
-	} while (0)
+/* Unrolled, for constant offsets: `from` is in the context. */
+static __always_inline void copy_words(char *to, const __u8 *from, int bytes)
+{
+#pragma unroll
+	for (int i = 0; i < bytes / 8; i++)
+		((__u64 *)to)[i] = ((const volatile __u64 *)from)[i];
+}
 
 /*
  * The name is valid only if the same element holds it before and after the
@@ -76,12 +75,12 @@ int sf_lookup(struct sf_ctx *ctx)
 	if (ctx->in_size <= SF_SHORT_NAME + 1) {
 		struct sf_name key = {.parent = ctx->nodeid};
 
-		COPY_NAME(&key, ctx);
+		copy_words(key.name, ctx->in, sizeof(key.name));
 		return count(FUSE_LOOKUP, answer_lookup(ctx, &names, &key));
 	} else {
 		struct sf_long_name key = {.parent = ctx->nodeid};
 
-		COPY_NAME(&key, ctx);
+		copy_words(key.name, ctx->in, sizeof(key.name));
 		return count(FUSE_LOOKUP, answer_lookup(ctx, &long_names, &key));
 	}
 }

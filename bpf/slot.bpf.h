@@ -13,7 +13,7 @@
  */
 #define barrier() asm volatile("" ::: "memory")
 
-/* Words of an attribute, copied one by one: see ctx in shortfuse.bpf.c. */
+/* An attribute is copied word by word, for constant offsets into the context. */
 #define ATTR_WORDS (sizeof(struct fuse_attr) / sizeof(__u64))
 
 /*
@@ -33,8 +33,7 @@ static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
  * Copies nodeid's attributes to `out` (in the context). False if the slot does
  * not hold them, or the daemon wrote meanwhile: `out` is then garbage.
  */
-static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid,
-				     volatile __u64 *out)
+static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, volatile __u64 *out)
 {
 	volatile __u64 *attr = (volatile __u64 *)&slot->attr;
 	__u64 seq = READ_ONCE(slot->seq);

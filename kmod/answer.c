@@ -57,7 +57,7 @@ static bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
 		ctx->in_size += size;
 	}
 	sf_zero(ctx->in + ctx->in_size,
-		ctx->in + (ctx->in_size < SF_IN_SHORT ? SF_IN_SHORT : SF_IN_MAX));
+		ctx->in + (ctx->in_size <= SF_IN_SHORT ? SF_IN_SHORT : SF_IN_MAX));
 	return true;
 }
 

@@ -27,7 +27,8 @@ struct sf_attachment *sf_find(const struct fuse_conn *conn)
 	struct sf_attachment *attachment;
 
 	hash_for_each_possible_rcu(sf_conns, attachment, node, (unsigned long)conn,
-				   rcu_read_lock_trace_held()) {
+				   rcu_read_lock_trace_held())
+	{
 		if (attachment->conn == conn)
 			return attachment;
 	}
@@ -57,8 +58,7 @@ static int sf_get_progs(struct sf_attachment *attachment, const struct sf_attach
 		if (IS_ERR(prog))
 			return -EPROTOTYPE;
 		attachment->progs[i] = prog;
-		if (!sf_prog_sleepable(prog) ||
-		    prog->aux->max_ctx_offset > sizeof(struct sf_ctx))
+		if (!sf_prog_sleepable(prog) || prog->aux->max_ctx_offset > sizeof(struct sf_ctx))
 			return -EPROTOTYPE;
 	}
 	return 0;

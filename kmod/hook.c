@@ -43,8 +43,7 @@ static noinline ssize_t sf_request(struct fuse_mount *fm, struct fuse_args *args
 }
 
 /* 6.12: __fuse_simple_request(idmap, fm, args) */
-static noinline ssize_t sf_request_idmap(void *idmap, struct fuse_mount *fm,
-					 struct fuse_args *args)
+static noinline ssize_t sf_request_idmap(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 {
 	long result = sf_answer(fm, args);
 
@@ -102,8 +101,7 @@ int sf_hook_init(void)
 	if (!error)
 		error = register_ftrace_function(&sf_ops);
 	if (error) {
-		pr_err("cannot hook FUSE's requests, is another live patch on them? (%d)\n",
-		       error);
+		pr_err("cannot hook FUSE's requests, is another live patch on them? (%d)\n", error);
 		ftrace_free_filter(&sf_ops);
 	}
 	return error;

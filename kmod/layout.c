@@ -32,9 +32,9 @@ static bool sf_arg_fits(struct sf_field array, struct sf_field arg, struct sf_fi
 			struct sf_field value, u32 room)
 {
 	return arg.offset == 0 && arg.size == 16 && sf_within(size, sizeof(u32), arg.size) &&
-	       sf_within(value, sizeof(void *), arg.size) &&
-	       abs(size.offset - value.offset) >= 8 && IS_ALIGNED(array.offset, 8) &&
-	       array.size && array.size % arg.size == 0 && array.offset + array.size <= room;
+	       sf_within(value, sizeof(void *), arg.size) && abs(size.offset - value.offset) >= 8 &&
+	       IS_ALIGNED(array.offset, 8) && array.size && array.size % arg.size == 0 &&
+	       array.offset + array.size <= room;
 }
 
 /* The bits as the bytes they are in; all others as they are. */

@@ -8,7 +8,7 @@ _Static_assert(sizeof(struct sf_attr_slot) == 128, "two cache lines; docs and mm
 _Static_assert(sizeof(struct fuse_attr) % sizeof(__u64) == 0, "programs copy whole words");
 _Static_assert(sizeof(struct fuse_entry_out) <= SF_OUT_MAX, "LOOKUP's reply fits");
 _Static_assert(SF_LONG_NAME <= SF_IN_MAX, "the longest name fits");
-_Static_assert(SF_SHORT_NAME + 1 <= SF_IN_SHORT, "short names are zero-padded");
+_Static_assert(SF_SHORT_NAME + 1 == SF_IN_SHORT, "short names, and no others, end early");
 
 void sf_slot_lock(struct sf_attr_slot *slot)
 {

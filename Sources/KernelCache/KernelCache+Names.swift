@@ -15,13 +15,17 @@ extension KernelCache {
         if length <= SF_SHORT_NAME.rawValue {
             var key = sf_name()
             key.parent = parent
-            withUnsafeMutableBytes(of: &key.name) { $0.copyMemory(from: .init(start: name, count: length)) }
+            withUnsafeMutableBytes(of: &key.name) {
+                $0.copyMemory(from: .init(start: name, count: length))
+            }
             return body(object.maps.names, &key)
         }
         guard length < SF_LONG_NAME.rawValue else { return nil }
         var key = sf_long_name()
         key.parent = parent
-        withUnsafeMutableBytes(of: &key.name) { $0.copyMemory(from: .init(start: name, count: length)) }
+        withUnsafeMutableBytes(of: &key.name) {
+            $0.copyMemory(from: .init(start: name, count: length))
+        }
         return body(object.maps.longNames, &key)
     }
 

@@ -97,7 +97,8 @@ final class Shared: Sendable {
 
 /// Runs the writer once and the reader on `readers` threads, and waits for all.
 func concurrently(
-    _ readers: Int, _ writer: @escaping @Sendable () -> Void, _ reader: @escaping @Sendable () -> Void
+    _ readers: Int, _ writer: @escaping @Sendable () -> Void,
+    _ reader: @escaping @Sendable () -> Void
 ) {
     let bodies = [writer] + Array(repeating: reader, count: readers)
     let threads = bodies.map { body in

@@ -9,7 +9,8 @@ import Testing
 @Suite struct TornTests {
     /// Rewrites and recycles slots and names while programs read; returns what was read.
     private func race(
-        _ cache: KernelCache, rounds: Range<UInt64>, untilTorn: Bool = false, publish: @escaping @Sendable (KernelCache, UInt64, UInt64) -> Void
+        _ cache: KernelCache, rounds: Range<UInt64>, untilTorn: Bool = false,
+        publish: @escaping @Sendable (KernelCache, UInt64, UInt64) -> Void
     ) -> (answers: UInt64, torn: UInt64, wrong: UInt64) {
         let stop = Atomic(false)
         let answers = Shared()

@@ -7,6 +7,7 @@ TOOLS=$ROOT/.build/tests
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/shortfuse-test.XXXXXX")
 # Copied: in the VM the checkout is slow, and a daemon must not wait for it.
 SHORTFUSE=$WORK/bin/shortfuse
+# shellcheck disable=SC2034 # for the tests
 HAMMER=$WORK/bin/hammer
 mkdir -p "$WORK/bin"
 cp "$ROOT/.build/release/shortfuse" "$TOOLS/hammer" "$TOOLS/attach-probe" "$WORK/bin/"
@@ -57,16 +58,19 @@ is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
 
 # A tree of 2 × 10 × 10 files with odd ones among them.
 plant() {
-    local directory
+    local directory length
     for directory in "$1"/{a,b}/{0..9}; do
         mkdir -p "$directory"
         printf '%s\n' "$directory" | tee "$directory"/file{0..9} >/dev/null
+    done
+    # Around the length at which names change the map, and the longest.
+    for length in 31 32 33 36 39 40 41 255; do
+        : >"$1/a/0/$(printf 'x%.0s' $(seq "$length"))"
     done
     ln -s ../a/0/file0 "$1/b/link"
     ln "$1/a/1/file1" "$1/b/hard"
     mkfifo "$1/a/fifo"
     : >"$1/a/empty"
-    : >"$1/a/$(printf 'x%.0s' {1..255})"
     : >"$1/a/"$'not-utf8-\xff\xfe'
     chmod 640 "$1/a/2/file2"
     chown 1:2 "$1/a/3/file3"
@@ -106,7 +110,7 @@ run_tests() {
         if (($? == 0)); then
             passed=$((passed + 1))
             printf 'ok      %s (%d s)\n' "${name#test_}" $((SECONDS - started))
-            if [[ $output ]]; then sed 's/^/    /' <<<"$output"; fi
+            if [[ $output ]]; then printf '    %s\n' "${output//$'\n'/$'\n'    }"; fi
         else
             failed=$((failed + 1))
             printf 'FAILED  %s\n%s\n' "${name#test_}" "$output"

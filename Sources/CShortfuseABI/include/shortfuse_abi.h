@@ -25,11 +25,11 @@ enum sf_const {
 	SF_IN_MAX = 264,
 
 	/*
-	 * The input is followed by zeros up to here if it is shorter, else up to
-	 * SF_IN_MAX: room for a short name and its NUL in whole words. Zeroing
-	 * all of it for every request would cost more than the program.
+	 * Input up to this long (a short name with its NUL) is followed by zeros
+	 * to the end of its last word, longer input by zeros up to SF_IN_MAX:
+	 * zeroing all for every request would cost more than the program.
 	 */
-	SF_IN_SHORT = 40,
+	SF_IN_SHORT = 33,
 
 	/* Longest reply that a program can give: struct fuse_entry_out. */
 	SF_OUT_MAX = 128,
