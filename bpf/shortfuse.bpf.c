@@ -25,8 +25,8 @@ static __always_inline void copy_words(char *to, const __u8 *from, int bytes)
 }
 
 /*
- * The name is valid only if the same element holds it before and after the
- * attributes were copied (struct sf_dentry says why). So name and attributes
+ * The name is valid only if the same element holds the same value before and
+ * after the attributes were copied (struct sf_dentry says why). So name and attributes
  * are the truth of one moment.
  */
 static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const void *key)
@@ -48,7 +48,8 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 
 	/* Read through dentry: 6.1 does not see that an equal `again` is not NULL. */
 	again = bpf_map_lookup_elem(map, key);
-	if (again != dentry || READ_ONCE(dentry->generation) != generation)
+	if (again != dentry || READ_ONCE(dentry->generation) != generation ||
+	    READ_ONCE(dentry->nodeid) != nodeid)
 		return SF_PASS;
 	/* Counted before it is given: from here the daemon cannot free the node. */
 	if (!slot_grant(slot, nodeid))

@@ -20,7 +20,7 @@
  * How often a program retries to count a lookup when others count at the same
  * moment. More tries: longer worst case; fewer: more trips under contention.
  */
-#define GRANT_TRIES 8
+#define GRANT_TRIES 64
 
 static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 {

@@ -61,18 +61,12 @@ static bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
 	return true;
 }
 
-static long sf_run(const struct sf_attachment *attachment, struct fuse_args *args)
+static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_prog *prog,
+			    struct fuse_args *args)
 {
-	struct bpf_prog *prog;
-	struct sf_ctx ctx __aligned(8);
+	/* Kernels that zero all variables would do it here for every request. */
+	struct sf_ctx ctx __uninitialized __aligned(8);
 	void *out;
-
-	ctx.opcode = *(u32 *)SF_AT(args, opcode);
-	if (ctx.opcode >= SF_OPCODES)
-		return SF_ASK_DAEMON;
-	prog = attachment->progs[ctx.opcode];
-	if (!prog)
-		return SF_ASK_DAEMON;
 
 	/* Only requests with plain memory in, and one reply of fixed size. */
 	if (sf_flag(args, sf_layout.in_pages) || sf_flag(args, sf_layout.out_pages) ||
@@ -83,6 +77,7 @@ static long sf_run(const struct sf_attachment *attachment, struct fuse_args *arg
 	if (ctx.out_size > SF_OUT_MAX || !sf_gather(&ctx, args))
 		return SF_ASK_DAEMON;
 	ctx.nodeid = *(u64 *)SF_AT(args, nodeid);
+	ctx.opcode = *(u32 *)SF_AT(args, opcode);
 	ctx.error = 0;
 	ctx.reserved = 0;
 	sf_zero(ctx.out, ctx.out + ctx.out_size);
@@ -117,8 +112,13 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 
 	rcu_read_lock_trace();
 	attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
-	if (attachment)
-		result = sf_run(attachment, args);
+	if (attachment) {
+		u32 opcode = *(u32 *)SF_AT(args, opcode);
+		struct bpf_prog *prog = opcode < SF_OPCODES ? attachment->progs[opcode] : NULL;
+
+		if (prog)
+			result = sf_run(attachment, prog, args);
+	}
 	rcu_read_unlock_trace();
 	return result;
 }

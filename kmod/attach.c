@@ -20,6 +20,7 @@ void fuse_conn_put(struct fuse_conn *fc);
 /* 64 buckets: enough for hundreds of mounts on one host. */
 static DEFINE_HASHTABLE(sf_conns, 6);
 static DEFINE_MUTEX(sf_mutex);
+static struct workqueue_struct *sf_workqueue;
 unsigned int sf_attached;
 
 struct sf_attachment *sf_find(const struct fuse_conn *conn)
@@ -44,6 +45,20 @@ static void sf_free(struct sf_attachment *attachment)
 	if (attachment->conn)
 		fuse_conn_put(attachment->conn);
 	kfree(attachment);
+}
+
+/* In a work item, because the last put of a connection may sleep. */
+static void sf_free_work(struct work_struct *work)
+{
+	sf_free(container_of(work, struct sf_attachment, work));
+}
+
+static void sf_free_rcu(struct rcu_head *rcu)
+{
+	struct sf_attachment *attachment = container_of(rcu, struct sf_attachment, rcu);
+
+	INIT_WORK(&attachment->work, sf_free_work);
+	queue_work(sf_workqueue, &attachment->work);
 }
 
 /* Only programs that sf_run can run: sleepable, and content with its context. */
@@ -168,9 +183,12 @@ static int sf_release(struct inode *inode, struct file *file)
 	hash_del_rcu(&attachment->node);
 	WRITE_ONCE(sf_attached, sf_attached - 1);
 	mutex_unlock(&sf_mutex);
-	/* From here no request finds it; those that had are waited for. */
-	synchronize_rcu_tasks_trace();
-	sf_free(attachment);
+	/*
+	 * From here no request finds it. Those that had are not waited for: the
+	 * section is shared with all sleepable programs of this host, and one of
+	 * them may be waiting for a mount of the very daemon that ends here.
+	 */
+	call_rcu_tasks_trace(&attachment->rcu, sf_free_rcu);
 	return 0;
 }
 
@@ -191,10 +209,21 @@ static struct miscdevice sf_device = {
 
 int sf_attach_init(void)
 {
-	return misc_register(&sf_device);
+	int error;
+
+	sf_workqueue = alloc_workqueue("shortfuse", 0, 0);
+	if (!sf_workqueue)
+		return -ENOMEM;
+	error = misc_register(&sf_device);
+	if (error)
+		destroy_workqueue(sf_workqueue);
+	return error;
 }
 
 void sf_attach_exit(void)
 {
 	misc_deregister(&sf_device);
+	/* All that was detached is freed: first queued, then done. */
+	rcu_barrier_tasks_trace();
+	destroy_workqueue(sf_workqueue);
 }

@@ -4,7 +4,9 @@
 
 #include <linux/bpf.h>
 #include <linux/hashtable.h>
+#include <linux/rcupdate.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include "shortfuse_abi.h"
 
 /* fs/fuse's own; known here by address, and inside by the layout only. */
@@ -15,6 +17,8 @@ struct fuse_mount;
 /* A connection, and the programs that answer for it. */
 struct sf_attachment {
 	struct hlist_node node;
+	struct rcu_head rcu;
+	struct work_struct work;
 	struct fuse_conn *conn;
 	struct bpf_prog *progs[SF_OPCODES];
 };

@@ -22,6 +22,17 @@ expect() {
     [[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"
 }
 
+# eventually WHAT EXPECTED COMMAND: waits until COMMAND (for eval) prints EXPECTED.
+eventually() {
+    local actual
+    for _ in {1..100}; do
+        actual=$(eval "$3")
+        [[ $actual != "$2" ]] || return 0
+        sleep 0.1
+    done
+    fail "$1: expected '$2', got '$actual' after 10 s"
+}
+
 # expect_refusal PATTERN COMMAND…: fails, non-zero, with one line on stderr that matches.
 expect_refusal() {
     local pattern=$1 output status=0 lines
