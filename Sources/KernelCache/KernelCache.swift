@@ -117,7 +117,7 @@ public final class KernelCache: @unchecked Sendable {
     /// True while requests are answered in the kernel.
     public var isAttached: Bool { hook.withLock { $0 >= 0 } }
 
-    /// Detaches: when it returns, no request is answered from the maps any more.
+    /// Detaches: no request that begins after it returns is answered from the maps.
     public func detach() {
         hook.withLock { device in
             if device >= 0 { Glibc.close(device) }

@@ -6,33 +6,91 @@ import SystemPackage
 ///
 /// A fork would not do: Swift may have made threads already, and a forked child has only one.
 enum Background {
+    /// How long a mount has for its first answer.
+    private static let patience = Duration.seconds(30)
+
     /// Starts the daemon and returns once its mount answers.
     ///
     /// - Parameter arguments: the command line for the daemon, given where it reports.
     static func start(arguments: (_ readyDescriptor: CInt) -> [String]) throws {
-        guard let ends = Tool.pipe() else { throw Failure("mount: no pipe: \(Errno.last)") }
+        guard let ends = Line.pair() else { throw Failure("mount: no socket: \(Errno.last)") }
         var spawn = Spawn()
         spawn.openNull(STDIN_FILENO)
-        spawn.pass(ends.write, as: readyDescriptor)
+        spawn.pass(ends.daemon.descriptor, as: readyDescriptor)
         let words = [CommandLine.arguments.first ?? "shortfuse"] + arguments(readyDescriptor)
         let pid = spawn.run("/proc/self/exe", words)
         let error = Errno.last
-        close(ends.write)
+        ends.daemon.close()
         guard let pid else { throw Failure("mount: cannot start the daemon: \(error)") }
-        var message: [UInt8] = []
-        Tool.readAll(ends.read, into: &message)
-        try finish(message, pid: pid)
+        var word = ends.parent.receive()
+        if case .mounted(let mountpoint) = word {
+            word = try ask(mountpoint, for: ends.parent)
+        }
+        try finish(word, pid: pid)
     }
 
     /// Not one of the standard streams, and free: nothing has been opened yet that the daemon gets.
     private static let readyDescriptor: CInt = 3
 
-    private static func finish(_ message: [UInt8], pid: pid_t) throws {
-        let text = String(decoding: message.dropFirst(), as: UTF8.self)
-        switch message.first {
-        case Herald.success:
+    /// Asks the mount, which the daemon must not do itself.
+    ///
+    /// - Returns: the daemon's last word.
+    private static func ask(_ mountpoint: String, for line: Line) throws(Failure) -> Word? {
+        guard let question = Question(mountpoint) else {
+            throw giveUp(line, Failure("\(mountpoint): cannot ask the mount: \(Errno.last)"))
+        }
+        switch firstReadable([line.descriptor, question.output], within: patience) {
+        case line.descriptor:
+            // The daemon has ended, or is about to.
+            question.abandon()
+            return line.receive()
+        case question.output:
+            guard let complaint = question.complaint() else {
+                _ = line.send(.answered)
+                return line.receive()
+            }
+            // If the mount is gone, the daemon knows why.
+            if firstReadable([line.descriptor], within: .seconds(1)) != nil {
+                return line.receive()
+            }
+            throw giveUp(
+                line, Failure("\(mountpoint): the mount answers: \(complaint); check SOURCE"))
+        default:
+            question.abandon()
+            throw giveUp(
+                line,
+                Failure(
+                    "\(mountpoint): the mount has not answered for \(patience); "
+                        + "see whether SOURCE answers"))
+        }
+    }
+
+    /// Has the daemon unmount, waits a while for that, and returns `failure`.
+    private static func giveUp(_ line: Line, _ failure: Failure) -> Failure {
+        line.stopSending()
+        _ = firstReadable([line.descriptor], within: .seconds(5))
+        return failure
+    }
+
+    /// The first of `descriptors` with something to read or at its end; nil if the time is over.
+    private static func firstReadable(_ descriptors: [CInt], within limit: Duration) -> CInt? {
+        let clock = ContinuousClock()
+        let end = clock.now + limit
+        var polled = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        while true {
+            let left = max(clock.now.duration(to: end), .zero)
+            let milliseconds = CInt(left.components.seconds) * 1000 + 1000
+            let count = poll(&polled, nfds_t(polled.count), left == .zero ? 0 : milliseconds)
+            if count > 0 { return polled.first { $0.revents != 0 }?.fd }
+            guard left > .zero else { return nil }
+        }
+    }
+
+    private static func finish(_ word: Word?, pid: pid_t) throws {
+        switch word {
+        case .ready(let text):
             print(text)
-        case Herald.failure:
+        case .failed(let text):
             _ = Tool.wait(for: pid)
             throw Failure(text)
         default:
@@ -40,51 +98,5 @@ enum Background {
             let how = status & 0x7f == 0 ? "exit \(status >> 8 & 0xff)" : "signal \(status & 0x7f)"
             throw Failure("mount: the daemon ended early (\(how)); try again with --foreground")
         }
-    }
-}
-
-/// The daemon's word to whoever started it: that the mount answers, or why it does not.
-final class Herald {
-    static let success = UInt8(ascii: "+")
-    static let failure = UInt8(ascii: "-")
-
-    private let descriptor: CInt?
-    /// True once anything was told.
-    private(set) var hasReported = false
-
-    /// - Parameter descriptor: the pipe to the waiting parent; nil in the foreground.
-    init(descriptor: CInt?) {
-        self.descriptor = descriptor
-        if let descriptor {
-            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-            setsid()
-        }
-    }
-
-    var isInBackground: Bool { descriptor != nil }
-
-    /// False if the parent went away while it waited: the user does not want the mount any more.
-    func reportSuccess(_ line: String) -> Bool {
-        guard descriptor != nil else {
-            hasReported = true
-            // Not print(): its buffer may wait until the end of the daemon.
-            write(line: line, to: STDOUT_FILENO)
-            return true
-        }
-        return send(Self.success, line)
-    }
-
-    /// False if nobody listens here.
-    func reportFailure(_ line: String) -> Bool {
-        send(Self.failure, line)
-    }
-
-    private func send(_ kind: UInt8, _ line: String) -> Bool {
-        guard let descriptor, !hasReported else { return false }
-        hasReported = true
-        defer { close(descriptor) }
-        let bytes = [kind] + line.utf8
-        // Shorter than PIPE_BUF, or almost: one write does.
-        return Glibc.write(descriptor, bytes, bytes.count) == bytes.count
     }
 }

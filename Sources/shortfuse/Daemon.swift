@@ -51,25 +51,18 @@ struct Daemon {
     private func serve(
         _ serving: ServingMount, herald: Herald, announcement: String
     ) throws(Failure) {
-        let probe = MountProbe(
-            mountpoint: plan.mountpoint,
-            answered: {
-                if herald.isInBackground { log.info("\(announcement)") }
-                // Whoever asked for the mount is gone: it is not wanted any more.
-                if !herald.reportSuccess(announcement) { serving.session.exit() }
-            })
-        try probe.start()
-        // Ends the probe too, should the mount never have answered.
-        defer {
-            serving.end()
-            probe.join()
-        }
+        try herald.reportMounted(
+            at: plan.mountpoint, announcement: announcement,
+            answered: { log.info("\(announcement)") },
+            lost: { serving.session.exit() })
+        defer { herald.finish() }
         do {
             let signal = try serving.session.run()
             log.info("the end: \(signal.map { "signal \($0)" } ?? "unmounted")")
         } catch {
             throw Failure("\(plan.mountpoint): \(error)")
         }
+        herald.finish()
         if !herald.hasReported {
             throw Failure("\(plan.mountpoint): ended before the mount answered; try again")
         }
@@ -158,42 +151,4 @@ struct CounterFile {
         requests = RequestCounters(memory: memory)
         nodes = memory + RequestCounters.byteCount
     }
-}
-
-/// Asks the mount one question from a thread of its own, since it is this process that answers.
-final class MountProbe: @unchecked Sendable {
-    // Safe to share: constant but for `thread`, which only the starting thread uses.
-    private let mountpoint: String
-    private let answered: () -> Void
-    private var thread = pthread_t()
-
-    init(mountpoint: String, answered: @escaping () -> Void) {
-        self.mountpoint = mountpoint
-        self.answered = answered
-    }
-
-    func start() throws(Failure) {
-        let probe = Unmanaged.passRetained(self)
-        let error = pthread_create(&thread, nil, runProbe, probe.toOpaque())
-        guard error == 0 else {
-            probe.release()
-            throw Failure("\(mountpoint): no thread: \(Errno(rawValue: error))")
-        }
-    }
-
-    func join() {
-        pthread_join(thread, nil)
-    }
-
-    fileprivate func run() {
-        var found = stat()
-        if stat(mountpoint, &found) == 0 { answered() }
-    }
-}
-
-private func runProbe(_ probe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    if let probe {
-        Unmanaged<MountProbe>.fromOpaque(probe).takeRetainedValue().run()
-    }
-    return nil
 }

@@ -1,4 +1,5 @@
 import Glibc
+import KernelCache
 import SystemPackage
 
 /// SOURCE and MOUNTPOINT, checked and canonical: what a daemon needs to know before it mounts.
@@ -54,6 +55,13 @@ struct MountPlan: Equatable, Sendable {
         if around {
             throw Failure(
                 "\(source): SOURCE is inside MOUNTPOINT \(mountpoint), so the mount would hide it; "
+                    + "choose another MOUNTPOINT")
+        }
+        // The daemon uses these while it serves: through its own mount it would wait for itself.
+        for own in [RuntimeDirectory.defaultRoot, PinDirectory.root]
+        where Paths.isInside(own, directory: mountpoint) {
+            throw Failure(
+                "\(mountpoint): MOUNTPOINT would hide \(own), where shortfuse keeps its state; "
                     + "choose another MOUNTPOINT")
         }
         let names: [String]

@@ -47,12 +47,14 @@ final class ServingMount {
         }
     }
 
-    /// Detaches, unpins and unmounts, in this order: nothing is answered for a dead mount.
+    /// Unmounts, detaches and unpins, in this order. Detaching may wait for programs elsewhere on
+    /// this host, and the mount must not wait with it. Nothing is answered in between: without its
+    /// device the connection is dead, and the module looks at that before each answer.
     func end() {
         guard !hasEnded else { return }
         hasEnded = true
-        cache?.close()
         session.unmount()
+        cache?.close()
     }
 
     private static func mount(

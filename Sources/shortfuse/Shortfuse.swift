@@ -29,7 +29,7 @@ struct Shortfuse: ParsableCommand {
               64  the command line was not understood
             """,
         version: version,
-        subcommands: [Mount.self, Unmount.self, Status.self, Doctor.self])
+        subcommands: [Mount.self, Unmount.self, Status.self, Doctor.self, Ask.self])
 }
 
 @main

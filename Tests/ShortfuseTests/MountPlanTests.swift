@@ -47,6 +47,18 @@ import Testing
         #expect(line.contains(because), "\(line)")
         #expect(line.hasPrefix("/") && !line.contains("\n") && line.contains("; "), "\(line)")
     }
+
+    /// Where the daemon itself goes: it would wait for its own answers.
+    @Test func refusesToHideTheState() throws {
+        let root = RuntimeDirectory.defaultRoot
+        let isNew = mkdir(root, 0o755) == 0
+        defer { if isNew { rmdir(root) } }
+        let failure = #expect(throws: Failure.self) {
+            try MountPlan(source: source, mountpoint: root)
+        }
+        let line = failure?.description ?? ""
+        #expect(line.contains("would hide"), "\(line)")
+    }
 }
 
 @Suite struct MountCommandTests {
