@@ -11,6 +11,7 @@
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 _Static_assert(LINUX_O_PATH == O_PATH, "");
@@ -41,6 +42,14 @@ int linux_renameat2(int old_fd, const char *old_name, int new_fd, const char *ne
 ssize_t linux_getdents64(int fd, void *buffer, size_t size)
 {
 	return getdents64(fd, buffer, size);
+}
+
+ssize_t linux_append(int fd, const void *buffer, size_t size)
+{
+	/* writev(2) only reads what iov_base points to. */
+	struct iovec part = {.iov_base = (void *)buffer, .iov_len = size};
+
+	return pwritev2(fd, &part, 1, 0, RWF_APPEND);
 }
 
 int linux_fallocate(int fd, int mode, off_t offset, off_t length)

@@ -81,7 +81,7 @@ extension FileSystem {
 
     public func write(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
-        from source: borrowing WriteSource
+        appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int { throw .noFunction }
 
     public func flush(

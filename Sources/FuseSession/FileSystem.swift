@@ -99,9 +99,11 @@ public protocol FileSystem: Sendable {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> ReadResult
     /// WRITE. Returns the bytes written.
+    /// - Parameter appends: the file is open with `O_APPEND` now, and this is not a page on its way
+    ///   back: `offset` is where the kernel takes the end of the file to be.
     func write(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
-        from source: borrowing WriteSource
+        appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int
     /// FLUSH: one close(2) of a file that may stay open elsewhere.
     func flush(_ context: RequestContext, node: NodeID, handle: FileHandle) throws(Errno)

@@ -32,9 +32,12 @@ func addFiles(to operations: inout fuse_lowlevel_ops) {
     operations.write_buf = { request, node, vector, offset, info in
         serve(request, .write) { (fileSystem, context) throws(Errno) in
             guard let info, let vector else { throw .invalidArgument }
+            // The flags as they are now: fcntl(2) may have changed O_APPEND since OPEN. A page of a
+            // mapping belongs where it is, whatever the flags.
+            let appends = info.pointee.flags & O_APPEND != 0 && info.pointee.writepage == 0
             let count = try fileSystem.write(
                 context, node: node, handle: info.pointee.fh, offset: Int64(offset),
-                from: WriteSource(vector))
+                appends: appends, from: WriteSource(vector))
             fuse_reply_write(request, count)
         }
     }

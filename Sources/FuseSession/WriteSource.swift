@@ -34,17 +34,39 @@ public struct WriteSource: ~Copyable {
     }
 
     /// Writes the data to `fd` at `offset`. Once only: a pipe is empty afterwards.
+    /// - Parameter appends: at the end of the file instead.
     /// - Returns: bytes written.
-    public func write(to fd: FileDescriptor, at offset: Int64) throws(Errno) -> Int {
+    public func write(
+        to fd: FileDescriptor, at offset: Int64, appends: Bool = false
+    ) throws(Errno) -> Int {
         switch storage {
         case .memory(let bytes):
-            return try Syscall.write(fd, at: offset, from: bytes)
+            return appends
+                ? try Syscall.append(fd, from: bytes)
+                : try Syscall.write(fd, at: offset, from: bytes)
         case .vector(let vector):
-            var target = cfuse3_descriptor_bufvec(
-                fd.rawValue, off_t(offset), fuse_buf_size(vector))
-            let count = fuse_buf_copy(&target, vector, fuse_buf_copy_flags(rawValue: 0))
-            guard count >= 0 else { throw Errno(rawValue: Int32(truncatingIfNeeded: -count)) }
-            return count
+            let size = fuse_buf_size(vector)
+            if appends {
+                // splice(2) takes an offset or a descriptor with O_APPEND, but cannot append once.
+                let buffer = try SessionCore.buffer(size)
+                var target = fuse_bufvec()
+                target.count = 1
+                target.buf.size = size
+                target.buf.mem = buffer.baseAddress
+                let count = try copy(vector, to: &target)
+                return try Syscall.append(
+                    fd, from: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+            var target = cfuse3_descriptor_bufvec(fd.rawValue, off_t(offset), size)
+            return try copy(vector, to: &target)
         }
+    }
+
+    private func copy(
+        _ vector: UnsafeMutablePointer<fuse_bufvec>, to target: inout fuse_bufvec
+    ) throws(Errno) -> Int {
+        let count = fuse_buf_copy(&target, vector, fuse_buf_copy_flags(rawValue: 0))
+        guard count >= 0 else { throw Errno(rawValue: Int32(truncatingIfNeeded: -count)) }
+        return count
     }
 }

@@ -11,9 +11,10 @@ enum Flag {
     static func forSource(_ flags: Int32) -> Int32 {
         // O_NOFOLLOW: nodes are opened through /proc/self/fd, which is a link; the kernel has
         // resolved the caller's path. O_DIRECT: the mount bypasses its own page cache, but the
-        // daemon's buffers are not aligned as SOURCE may demand. O_APPEND stays: pwrite(2) then
-        // appends whatever the offset, so writers on several paths to SOURCE lose nothing.
-        flags & ~(O_NOFOLLOW | Syscall.openDirect)
+        // daemon's buffers are not aligned as SOURCE may demand. O_APPEND: pwrite(2) would append
+        // whatever the offset, also pages of a mapping and what comes after F_SETFL; each WRITE
+        // says for itself whether it appends.
+        flags & ~(O_NOFOLLOW | Syscall.openDirect | O_APPEND)
     }
 }
 

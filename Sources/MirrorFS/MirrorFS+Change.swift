@@ -21,6 +21,10 @@ extension MirrorFS {
     ) throws(Errno) -> R {
         try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
             hold.revoke(nodeid: node.id)
+            // An interrupted request outlives its node; the file may have a new one by now.
+            if !node.isKnown.load(ordering: .relaxed), let current = nodes.node(node.identity) {
+                hold.revoke(nodeid: current.id)
+            }
             return try body(hold)
         }
     }
@@ -41,9 +45,7 @@ extension MirrorFS {
             var identities = others.map(\.identity)
             for place in places {
                 identities.append(place.directory.identity)
-                if let status = try? Syscall.status(at: place.directory.fd, place.name) {
-                    identities.append(Identity(status))
-                }
+                if let identity = try identity(of: place) { identities.append(identity) }
             }
             let made = try coherence.withNodes(identities.map(\.lockKey)) {
                 (hold) throws(Errno) -> M in
@@ -77,6 +79,17 @@ extension MirrorFS {
     ) throws(Errno) -> Entry {
         try change([place], and: others, body) { (names, _) throws(Errno) in
             try find(names, place.directory, place.name)
+        }
+    }
+
+    /// The file that `place` names; nil if none.
+    private func identity(of place: Place) throws(Errno) -> Identity? {
+        do throws(Errno) {
+            return Identity(try Syscall.status(at: place.directory.fd, place.name))
+        } catch {
+            // After any other failure there may be a file, whose attributes would stay in the maps.
+            if error == .noSuchFileOrDirectory { return nil }
+            throw error
         }
     }
 

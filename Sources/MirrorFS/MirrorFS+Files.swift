@@ -18,9 +18,16 @@ extension MirrorFS {
 
     /// Opens `node` for reading or writing: its own descriptor is only a reference.
     func reopen(_ node: Node, flags: Int32) throws(Errno) -> FileDescriptor {
+        let appends = flags & O_APPEND != 0
         let flags = Flag.forSource(flags) & ~(O_CREAT | O_EXCL)
         return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try Syscall.open(path, flags: flags)
+            do throws(Errno) {
+                return try Syscall.open(path, flags: flags)
+            } catch {
+                // A file that may only grow (chattr +a) wants the flag; see `write`.
+                guard error == .notPermitted, appends else { throw error }
+                return try Syscall.open(path, flags: flags | O_APPEND)
+            }
         }
     }
 
@@ -42,10 +49,13 @@ extension MirrorFS {
 
     public func write(
         _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
-        from source: borrowing WriteSource
+        appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
-        try change(try node(id)) { (_) throws(Errno) in
-            try source.write(to: FileDescriptor(handle), at: offset)
+        let fd = FileDescriptor(handle)
+        return try change(try node(id)) { (_) throws(Errno) in
+            // A file that may only grow: pwrite(2) would append instead.
+            if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
+            return try source.write(to: fd, at: offset, appends: appends)
         }
     }
 
@@ -55,13 +65,26 @@ extension MirrorFS {
         try Syscall.flush(FileDescriptor(handle))
     }
 
-    public func release(node: NodeID, handle: FileHandle) {
-        Syscall.close(FileDescriptor(handle))
+    public func release(node id: NodeID, handle: FileHandle) {
+        let fd = FileDescriptor(handle)
+        guard coherence.isAccelerated, let node = nodes.node(id) else {
+            return Syscall.close(fd)
+        }
+        // Closing changes attributes: XFS frees what it allocated ahead, in older kernels also when
+        // the descriptor only reads. A failure only means: not cached.
+        _ = try? change(node) { (hold) throws(Errno) in
+            Syscall.close(fd)
+            try publish(hold, node)
+        }
     }
 
     public func sync(
-        _ context: RequestContext, node: NodeID, handle: FileHandle, dataOnly: Bool
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, dataOnly: Bool
     ) throws(Errno) {
+        let node = try node(id)
+        // Also allocates and frees. Not under the node's lock, since it may take long: only
+        // attributes change, and whoever sees new ones has published them.
+        defer { touched(node) }
         try Syscall.sync(FileDescriptor(handle), dataOnly: dataOnly)
     }
 

@@ -95,7 +95,14 @@ public final class MirrorFS: FileSystem {
 
     public func forget(node id: NodeID, count: UInt64) {
         guard id != rootNodeID, let node = nodes.node(id) else { return }
+        forget(node, count: count)
+    }
+
+    func forget(_ node: Node, count: UInt64) {
+        let id = node.id
         try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            // Removed since it was found: its identity may belong to another node by now.
+            guard node.isKnown.load(ordering: .relaxed) else { return }
             let granted = hold.harvest(nodeid: id) &- count
             guard node.add(lookups: Int64(truncatingIfNeeded: granted)) <= 0 else { return }
             // From here on the kernel cache grants no more.
@@ -133,14 +140,22 @@ public final class MirrorFS: FileSystem {
         }
     }
 
-    /// To be called after reading data, which changes the access time.
+    /// To be called after reading data, which changes the access time, and after whatever else lets
+    /// SOURCE change attributes by itself.
     func touched(_ node: Node) {
         if coherence.isAccelerated { _ = try? status(of: node) }
     }
 
+    /// Publishes the attributes of `node`, read again. If that fails the maps have none.
     @discardableResult
     func publish(_ hold: borrowing NodeHold, _ node: Node) throws(Errno) -> stat {
-        let status = try Syscall.status(node.fd)
+        let status: stat
+        do throws(Errno) {
+            status = try Syscall.status(node.fd)
+        } catch {
+            hold.revoke(nodeid: node.id)
+            throw error
+        }
         if node.isKnown.load(ordering: .relaxed) {
             hold.publish(nodeid: node.id, attributes: status)
         }

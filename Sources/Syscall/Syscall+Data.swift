@@ -27,13 +27,31 @@ extension Syscall {
     public static func write(
         _ fd: FileDescriptor, at offset: Int64, from buffer: UnsafeRawBufferPointer
     ) throws(Errno) -> Int {
+        try writeAll(buffer) { (start, count, done) in
+            pwrite(fd.rawValue, start, count, off_t(offset) &+ done)
+        }
+    }
+
+    /// pwritev2(2) with `RWF_APPEND`: writes all of `buffer` at the end of the file, wherever that
+    /// is by then, as write(2) does with `O_APPEND`.
+    /// - Returns: as `write`.
+    @inlinable
+    public static func append(
+        _ fd: FileDescriptor, from buffer: UnsafeRawBufferPointer
+    ) throws(Errno) -> Int {
+        try writeAll(buffer) { (start, count, _) in linux_append(fd.rawValue, start, count) }
+    }
+
+    /// Calls `write` with what is left of `buffer`, and how much is done, until nothing is left.
+    @inlinable @inline(__always)
+    static func writeAll(
+        _ buffer: UnsafeRawBufferPointer, _ write: (UnsafeRawPointer, Int, Int) -> Int
+    ) throws(Errno) -> Int {
         guard let base = buffer.baseAddress else { return 0 }
         var done = 0
         while done < buffer.count {
             do {
-                let part = try retrying {
-                    pwrite(fd.rawValue, base + done, buffer.count - done, off_t(offset) &+ done)
-                }
+                let part = try retrying { write(base + done, buffer.count - done, done) }
                 if part == 0 { break }
                 done += part
             } catch {

@@ -28,6 +28,12 @@ extension Syscall {
         try open(at: FileDescriptor(rawValue: AT_FDCWD), path, flags: flags, mode: mode)
     }
 
+    /// fcntl(2), `F_GETFL`: the `O_*` flags with which `fd` is open.
+    @inlinable
+    public static func openFlags(_ fd: FileDescriptor) throws(Errno) -> Int32 {
+        try retrying { fcntl(fd.rawValue, F_GETFL) }
+    }
+
     /// close(2). Its error is dropped, for callers who can do nothing about it: on Linux the
     /// descriptor is gone in any case.
     @inlinable

@@ -10,8 +10,8 @@ extension Syscall {
     public static func raiseOpenFileLimit() -> UInt64 {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
-        // The most that fs.nr_open can be, and its default: proc(5), sysctl fs.nr_open.
-        for ceiling in [rlim_t(1 << 30), 1 << 20] where ceiling > limit.rlim_max {
+        let ceiling = openFileCeiling()
+        if ceiling > limit.rlim_max {
             var raised = rlimit(rlim_cur: ceiling, rlim_max: ceiling)
             if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 {
                 return UInt64(ceiling)
@@ -20,6 +20,19 @@ extension Syscall {
         limit.rlim_cur = limit.rlim_max
         _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         return UInt64(limit.rlim_cur)
+    }
+
+    /// fs.nr_open, above which no limit of open files can be raised; its default if /proc does not
+    /// tell.
+    private static func openFileCeiling() -> rlim_t {
+        let unknown: rlim_t = 1 << 20
+        guard let fd = try? open("/proc/sys/fs/nr_open", flags: O_RDONLY) else { return unknown }
+        defer { close(fd) }
+        return withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { text in
+            guard let count = try? read(fd, at: 0, into: text) else { return unknown }
+            let digits = text[..<count].prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+            return rlim_t(String(decoding: digits, as: UTF8.self)) ?? unknown
+        }
     }
 
     /// The calling thread's effective capabilities, one bit each: capabilities(7).

@@ -162,7 +162,7 @@ enum Change: CaseIterable {
                     _ = [UInt8](repeating: 1, count: 100).withUnsafeBytes { bytes in
                         try? mirror.write(
                             context, node: node, handle: file.handle, offset: 0,
-                            from: WriteSource(bytes))
+                            appends: false, from: WriteSource(bytes))
                     }
                     mirror.release(node: node, handle: file.handle)
                 case .setXattr:

@@ -64,6 +64,19 @@ import Testing
         #expect(reply.body == [1, 2, 3])
     }
 
+    /// What the file's flags say now counts, but not for pages of a mapping (FUSE_WRITE_CACHE).
+    @Test(arguments: [(O_APPEND, 0, true), (O_APPEND, 1, false), (0, 0, false), (0, 1, false)])
+    func writesSayWhetherTheyAppend(_ flags: Int32, _ writeFlags: UInt32, _ appends: Bool) throws {
+        // struct fuse_write_in: fh, offset, size, write flags, lock owner, file flags, padding.
+        let body = Bytes().u64(77).u64(5).u32(3).u32(writeFlags).u64(0)
+            .u32(UInt32(flags | O_RDWR)).u32(0)
+        let reply = try #require(
+            try RawChannel(fileSystem).ask(
+                .write, node: 42, body: Bytes(bytes: body.bytes + [1, 2, 3])))
+        #expect(reply.body == Bytes().u32(3).u32(0).bytes)
+        #expect(fileSystem.written.withLock { $0 } == [appends])
+    }
+
     @Test func anImpossibleReadSizeIsRefused() throws {
         let body = Bytes().u64(77).u64(0).u32(.max).u32(0).u64(0).u32(0).u32(0)
         let reply = try #require(try RawChannel(fileSystem).ask(.read, node: 42, body: body))

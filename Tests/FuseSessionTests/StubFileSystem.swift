@@ -3,10 +3,12 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// Answers constants and remembers what was forgotten and released.
+/// Answers constants and remembers what was forgotten, released and written.
 final class StubFileSystem: FileSystem {
     let forgotten = Mutex<[NodeID: UInt64]>([:])
     let released = Mutex<[FileHandle]>([])
+    /// `appends` of each WRITE.
+    let written = Mutex<[Bool]>([])
     let device = Mutex<dev_t?>(nil)
 
     static var attributes: stat {
@@ -72,8 +74,11 @@ final class StubFileSystem: FileSystem {
 
     func write(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
-        from source: borrowing WriteSource
-    ) throws(Errno) -> Int { source.count }
+        appends: Bool, from source: borrowing WriteSource
+    ) throws(Errno) -> Int {
+        written.withLock { $0.append(appends) }
+        return source.count
+    }
 
     func readDirectory(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,

@@ -55,14 +55,15 @@ final class Fixture {
     }
 
     func write(
-        _ text: String, to node: NodeID, _ handle: FileHandle, at offset: Int64 = 0
+        _ text: String, to node: NodeID, _ handle: FileHandle, at offset: Int64 = 0,
+        appends: Bool = false
     ) throws(Errno) {
         let bytes = Array(text.utf8)
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         defer { memory.deallocate() }
         memory.copyBytes(from: bytes)
         let count = try mirror.write(
-            root, node: node, handle: handle, offset: offset,
+            root, node: node, handle: handle, offset: offset, appends: appends,
             from: WriteSource(UnsafeRawBufferPointer(memory)))
         guard count == bytes.count else { throw .ioError }
     }

@@ -1,8 +1,9 @@
 import FuseSession
 import Glibc
-import MirrorFS
 import SystemPackage
 import Testing
+
+@testable import MirrorFS
 
 /// The life of nodes: LOOKUP to FORGET.
 @Suite struct NodeTests {
@@ -72,6 +73,17 @@ import Testing
         mirror.forget(node: node, count: 1 << 62)
         #expect(nodes.count == 1)
         #expect(try fixture.lookup("file").nodeID != node)
+    }
+
+    /// A FORGET that found its node just before that was removed, and the file has a new one since.
+    @Test func aLateForgetLeavesTheNewNodeAlone() throws {
+        let old = try #require(nodes.node(try fixture.makeFile("file").nodeID))
+        mirror.forget(old, count: 1)
+        let new = try fixture.lookup("file").nodeID
+        mirror.forget(old, count: 1)
+        #expect(nodes.node(old.identity)?.id == new)
+        #expect(try fixture.lookup("file").nodeID == new)
+        #expect(nodes.count == 2)
     }
 
     @Test func hardLinksAreOneNode() throws {

@@ -223,8 +223,11 @@ import Testing
             fixture.root, node: entry.nodeID, flags: O_WRONLY | O_APPEND)
         defer { fixture.mirror.release(node: entry.nodeID, handle: append.handle) }
         // The kernel's offset may be old where somebody else has appended.
-        try fixture.write(" world", to: entry.nodeID, append.handle, at: 2)
+        try fixture.write(" world", to: entry.nodeID, append.handle, at: 2, appends: true)
         #expect(try fixture.content(entry.nodeID) == "hello world")
+        // A page of a mapping, or after fcntl(2).
+        try fixture.write("H", to: entry.nodeID, append.handle, at: 0)
+        #expect(try fixture.content(entry.nodeID) == "Hello world")
         try fixture.mirror.allocate(
             fixture.root, node: entry.nodeID, handle: append.handle, mode: 0, offset: 0,
             length: 100)

@@ -50,6 +50,8 @@ int linux_openat(int fd, const char *path, int flags, mode_t mode);
 int linux_renameat2(int old_fd, const char *old_name, int new_fd, const char *new_name,
 		    unsigned flags);
 ssize_t linux_getdents64(int fd, void *buffer, size_t size);
+/* pwritev2(2) with RWF_APPEND (Linux 4.16): writes at the end of the file. */
+ssize_t linux_append(int fd, const void *buffer, size_t size);
 int linux_fallocate(int fd, int mode, off_t offset, off_t length);
 ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
 			      unsigned flags);
