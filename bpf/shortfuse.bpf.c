@@ -11,6 +11,7 @@
  * helper's buffer, and context access at anything but a constant offset. Hence
  * the copies, word by word.
  */
+#include <linux/errno.h>
 #include "maps.bpf.h"
 #include "slot.bpf.h"
 
@@ -26,8 +27,8 @@ static __always_inline void copy_words(char *to, const __u8 *from, int bytes)
 
 /*
  * The name is valid only if the same element holds the same value before and
- * after the attributes were copied (struct sf_dentry says why). So name and attributes
- * are the truth of one moment.
+ * after the attributes were copied (struct sf_dentry says why). So name and
+ * attributes are the truth of one moment.
  */
 static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const void *key)
 {
@@ -43,7 +44,7 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	nodeid = READ_ONCE(dentry->nodeid);
 
 	slot = slot_of(nodeid);
-	if (!slot || !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr))
+	if (!slot || (nodeid && !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr)))
 		return SF_PASS;
 
 	/* Read through dentry: 6.1 does not see that an equal `again` is not NULL. */
@@ -51,6 +52,10 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	if (again != dentry || READ_ONCE(dentry->generation) != generation ||
 	    READ_ONCE(dentry->nodeid) != nodeid)
 		return SF_PASS;
+	if (!nodeid) {
+		ctx->error = -ENOENT;
+		return SF_ANSWER;
+	}
 	/* Counted before it is given: from here the daemon cannot free the node. */
 	if (!slot_grant(slot, nodeid))
 		return SF_PASS;

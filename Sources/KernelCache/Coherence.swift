@@ -73,7 +73,13 @@ public struct NameHold: ~Copyable {
         cache?.publishName(parent: parent, name: name, nodeid: nodeid)
     }
 
-    /// Takes `name` in `parent` out of the maps. Call before the source changes.
+    /// Lets the kernel answer LOOKUP of `name` in `parent` with ENOENT.
+    public func publishAbsence(parent: UInt64, name: UnsafePointer<CChar>) {
+        cache?.publishName(parent: parent, name: name, nodeid: 0)
+    }
+
+    /// Takes `name` in `parent` out of the maps, or that it is absent. Call before the source
+    /// changes.
     public func revoke(parent: UInt64, name: UnsafePointer<CChar>) {
         cache?.revokeName(parent: parent, name: name)
     }

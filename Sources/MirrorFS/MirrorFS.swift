@@ -89,7 +89,14 @@ public final class MirrorFS: FileSystem {
         // The kernel asks for these only of a file system that NFS exports, which this is not.
         if isDotOrDotDot(name) { throw .invalidArgument }
         return try coherence.withNames(of: parent.id) { (names) throws(Errno) in
-            try find(names, parent, name)
+            do throws(Errno) {
+                return try find(names, parent, name)
+            } catch {
+                if error == .noSuchFileOrDirectory {
+                    names.publishAbsence(parent: parent.id, name: name)
+                }
+                throw error
+            }
         }
     }
 

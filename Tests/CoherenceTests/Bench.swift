@@ -20,6 +20,8 @@ final class Bench {
     /// nlookup of each nodeid, as the kernel would count it.
     var lookups: [UInt64: UInt64] = [1: 1]
     var answered = 0
+    /// Of them, names that do not exist.
+    var absent = 0
 
     /// - Parameter slots: few, so that nodes fight for them.
     init(slots: Int = 64, names: Int = 64) throws {
@@ -57,7 +59,13 @@ final class Bench {
 
     /// True if the programs pass, or answer as the daemon does: the same bytes.
     func agreeOnLookup(_ parent: UInt64, _ name: [UInt8]) throws -> Bool {
-        guard let entry = try cache.lookup(parent, name).reply else { return true }
+        let outcome = try cache.lookup(parent, name)
+        if let error = outcome.error {
+            answered += 1
+            absent += 1
+            return lookup(parent, name)?.error == error
+        }
+        guard let entry = outcome.reply else { return true }
         answered += 1
         lookups[entry.nodeid, default: 0] += 1
         guard let reply = lookup(parent, name), reply.error == 0 else { return false }

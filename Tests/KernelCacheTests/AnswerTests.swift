@@ -1,4 +1,5 @@
 import CShortfuseABI
+import Glibc
 import Testing
 
 @testable import KernelCache
@@ -50,6 +51,20 @@ import Testing
         cache.revokeName(1, name)
         #expect(try cache.lookup(1, name).isPass, "revoked")
         #expect(cache.harvest(nodeid: 7, retire: false) == 0, "a pass grants nothing")
+    }
+
+    @Test(arguments: names) func absentName(_ name: Name) throws {
+        let name = name.bytes
+        let cache = try makeCache()
+        cache.publishName(1, name, 0)
+        #expect(try cache.lookup(1, name).error == -ENOENT)
+        #expect(try cache.lookup(2, name).isPass, "another parent")
+        cache.revokeName(1, name)
+        #expect(try cache.lookup(1, name).isPass, "revoked")
+        cache.publishName(1, name, 0)
+        cache.publishAttributes(nodeid: 7, attributes: attributes(70))
+        cache.publishName(1, name, 7)
+        #expect(try cache.lookup(1, name).reply?.nodeid == 7, "created")
     }
 
     @Test func lookupNeedsAttributes() throws {

@@ -33,8 +33,11 @@ func makeCache(slots: Int = 64, names: Int = 1024, ledger: RecordingLedger = Rec
 enum Outcome<Reply> {
     case pass
     case answer(Reply)
+    /// A negative errno.
+    case failure(Int32)
 
     var isPass: Bool { if case .pass = self { true } else { false } }
+    var error: Int32? { if case .failure(let error) = self { error } else { nil } }
     var reply: Reply? { if case .answer(let reply) = self { reply } else { nil } }
 }
 
@@ -55,6 +58,7 @@ extension KernelCache {
             try run(opcode: opcode, context: $0)
         }
         guard verdict == SF_ANSWER.rawValue else { return .pass }
+        if context.error != 0 { return .failure(context.error) }
         return withUnsafeBytes(of: &context.out) { .answer($0.loadUnaligned(as: Reply.self)) }
     }
 

@@ -102,9 +102,9 @@ struct sf_long_name {
 };
 
 /*
- * Value of both. `generation` is never used twice by one daemon, so a reader
- * that finds the same element with the same generation before and after saw
- * the name valid all the while, also if the map recycled the element.
+ * Value of both. nodeid 0: there is no such name. `generation` is never used twice by one daemon,
+ * so a reader that finds the same element with the same generation before and after saw the name
+ * valid all the while, also if the map recycled the element.
  */
 struct sf_dentry {
 	__u64 nodeid;
