@@ -4,6 +4,13 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.build/tests
+# A check by a program that is not there would pass for nothing.
+for tool in bpftool jq pgrep pkill setpriv; do
+    command -v "$tool" >/dev/null || {
+        echo "'$tool' is missing: run scripts/setup" >&2
+        exit 1
+    }
+done
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/shortfuse-test.XXXXXX")
 # Copied: in the VM the checkout is slow, and a daemon must not wait for it.
 SHORTFUSE=$WORK/bin/shortfuse
