@@ -7,17 +7,17 @@
 #include <bpf/bpf_helpers.h>
 #include "shortfuse_abi.h"
 
-/*
- * Set by the daemon before load: log2 of the slots in `attrs`. One more bit
- * doubles the map's memory (128 bytes a slot, allocated at mount).
- */
-const volatile __u32 slot_bits = 16;
+/* Set by the daemon before load: struct sf_config says what each costs. */
+const volatile struct sf_config config = {.slot_bits = 16, .data_sets = 1};
 
-/* Attributes. A node is in slot nodeid mod slots; the newer publish wins the slot. */
+/*
+ * Attributes. A node is in slot nodeid mod slots; the newer publish wins the
+ * slot. 128 bytes a slot, allocated at mount.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1 << 16); /* 1 << slot_bits, set by the daemon */
+	__uint(max_entries, 1 << 16); /* 1 << config.slot_bits, set by the daemon */
 	__type(key, __u32);
 	__type(value, struct sf_attr_slot);
 } attrs SEC(".maps");
@@ -39,6 +39,23 @@ struct {
 	__type(key, struct sf_long_name);
 	__type(value, struct sf_dentry);
 } long_names SEC(".maps");
+
+/* File data, in sets of SF_WAYS blocks; allocated at mount. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SF_WAYS); /* config.data_sets * SF_WAYS, set by the daemon */
+	__type(key, __u32);
+	__type(value, struct sf_block);
+} data SEC(".maps");
+
+/* Replies that fit in a few words. When full, the least recently used go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16); /* set by the daemon */
+	__type(key, struct sf_reply_key);
+	__type(value, struct sf_reply);
+} replies SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

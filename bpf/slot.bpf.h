@@ -6,6 +6,7 @@
 #include "maps.bpf.h"
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
 /*
  * Keeps the compiler from moving loads; x86 itself keeps loads in order, which
@@ -24,9 +25,29 @@
 
 static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 {
-	__u32 index = nodeid & ((1U << slot_bits) - 1);
+	__u32 index = nodeid & ((1U << config.slot_bits) - 1);
 
 	return bpf_map_lookup_elem(&attrs, &index);
+}
+
+/*
+ * The start of a look into a slot: false if it does not hold nodeid. Whatever
+ * is read then counts only if slot_is_same() says so afterwards.
+ */
+static __always_inline int slot_begin(struct sf_attr_slot *slot, __u64 nodeid, __u32 *seq)
+{
+	*seq = READ_ONCE(slot->seq);
+	/* 0 marks an empty slot and is no node. */
+	if (*seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid)
+		return 0;
+	barrier();
+	return 1;
+}
+
+static __always_inline int slot_is_same(struct sf_attr_slot *slot, __u32 seq)
+{
+	barrier();
+	return READ_ONCE(slot->seq) == seq;
 }
 
 /*
@@ -36,17 +57,14 @@ static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, volatile __u64 *out)
 {
 	volatile __u64 *attr = (volatile __u64 *)&slot->attr;
-	__u64 seq = READ_ONCE(slot->seq);
+	__u32 seq;
 
-	/* 0 marks an empty slot and is no node. */
-	if (seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid)
+	if (!slot_begin(slot, nodeid, &seq))
 		return 0;
-	barrier();
 #pragma unroll
 	for (int i = 0; i < ATTR_WORDS; i++)
 		out[i] = attr[i];
-	barrier();
-	return READ_ONCE(slot->seq) == seq;
+	return slot_is_same(slot, seq);
 }
 
 /*
@@ -55,7 +73,7 @@ static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, vo
  */
 static __always_inline int slot_grant(struct sf_attr_slot *slot, __u64 nodeid)
 {
-	__u64 tag = sf_tag(nodeid, slot_bits);
+	__u64 tag = sf_tag(nodeid, config.slot_bits);
 
 	for (int i = 0; i < GRANT_TRIES; i++) {
 		__u64 grant = READ_ONCE(slot->grant);
@@ -66,6 +84,14 @@ static __always_inline int slot_grant(struct sf_attr_slot *slot, __u64 nodeid)
 			return 1;
 	}
 	return 0;
+}
+
+/* Unrolled, for constant offsets: `from` is in the context. */
+static __always_inline void copy_words(char *to, const __u8 *from, int bytes)
+{
+#pragma unroll
+	for (int i = 0; i < bytes / 8; i++)
+		((__u64 *)to)[i] = ((const volatile __u64 *)from)[i];
 }
 
 #endif

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* One request's way through a program: gather, run, check, copy out. */
 #include <linux/filter.h>
+#include <linux/gfp.h>
 #include <linux/rcupdate_trace.h>
+#include <linux/slab.h>
 #include "compat.h"
 #include "shortfuse.h"
+
+struct kmem_cache *sf_read_cache;
 
 static u32 sf_number(const void *at, u16 size)
 {
@@ -11,11 +15,6 @@ static u32 sf_number(const void *at, u16 size)
 }
 
 #define SF_NUMBER(base, field) sf_number(SF_AT(base, field), sf_layout.field.size)
-
-static bool sf_flag(const struct fuse_args *args, struct sf_field bit)
-{
-	return ((const u8 *)args)[bit.offset / 8] >> (bit.offset % 8) & 1;
-}
 
 /*
  * Word by word, because for the few words here memset() and memcpy() cost more
@@ -61,41 +60,161 @@ static bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
 	return true;
 }
 
+/* What a request wants back. */
+enum sf_shape {
+	SF_NOTHING,  /* RELEASE, FLUSH: no reply but the error */
+	SF_FIXED,    /* one reply, as long as asked for */
+	SF_VARIABLE, /* one reply, at most as long, in memory or in pages */
+	SF_OTHER,    /* several: only an error can be answered */
+};
+
+static enum sf_shape sf_shape(const struct fuse_args *args)
+{
+	u32 count = SF_NUMBER(args, out_numargs);
+
+	if (count == 0)
+		return SF_NOTHING;
+	if (count > 1 || sf_layout.out_args.size < sf_layout.out_arg.size)
+		return SF_OTHER;
+	if (sf_flag(args, sf_layout.out_argvar))
+		return SF_VARIABLE;
+	return sf_flag(args, sf_layout.out_pages) ? SF_OTHER : SF_FIXED;
+}
+
+static bool sf_conn_is_alive(const struct sf_attachment *attachment)
+{
+	return SF_NUMBER(attachment->conn, conn_connected);
+}
+
+/* An error that a program may answer with. ENOSYS would switch the opcode off for good. */
+static bool sf_error_is_plain(s32 error)
+{
+	return IS_ERR_VALUE((long)error) && error != -ENOSYS;
+}
+
+/* Tells the kernel how much there is, as fs/fuse itself does with a reply of the daemon. */
+static long sf_deliver_size(struct fuse_args *args, u32 size)
+{
+	*(u32 *)SF_AT(SF_AT(args, out_args), out_arg_size) = size;
+	return size;
+}
+
 static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_prog *prog,
 			    struct fuse_args *args)
 {
 	/* Kernels that zero all variables would do it here for every request. */
 	struct sf_ctx ctx __uninitialized __aligned(8);
-	void *out;
+	enum sf_shape shape = sf_shape(args);
+	void *out = SF_AT(args, out_args);
+	struct sf_sink sink;
+	u32 wanted = 0;
 
-	/* Only requests with plain memory in, and one reply of fixed size. */
-	if (sf_flag(args, sf_layout.in_pages) || sf_flag(args, sf_layout.out_pages) ||
-	    sf_flag(args, sf_layout.out_argvar) || SF_NUMBER(args, out_numargs) != 1)
+	if (!sf_gather(&ctx, args))
 		return SF_ASK_DAEMON;
-	out = SF_AT(args, out_args);
-	ctx.out_size = *(u32 *)SF_AT(out, out_arg_size);
-	if (ctx.out_size > SF_OUT_MAX || !sf_gather(&ctx, args))
+	if (shape == SF_FIXED || shape == SF_VARIABLE)
+		wanted = *(u32 *)SF_AT(out, out_arg_size);
+	if (shape == SF_FIXED && wanted > SF_OUT_MAX)
 		return SF_ASK_DAEMON;
 	ctx.nodeid = *(u64 *)SF_AT(args, nodeid);
 	ctx.opcode = *(u32 *)SF_AT(args, opcode);
+	ctx.out_size = wanted;
 	ctx.error = 0;
-	ctx.reserved = 0;
-	sf_zero(ctx.out, ctx.out + ctx.out_size);
+	ctx.cookie = 0;
+	/* Nothing that was on the stack must leave by a program that writes less than it says. */
+	sf_zero(ctx.out, ctx.out + min_t(u32, wanted, SF_OUT_MAX));
 
 	if (bpf_prog_run_pin_on_cpu(prog, &ctx) != SF_ANSWER)
 		return SF_ASK_DAEMON;
-
 	/* Dead means dead: the original returns ENOTCONN. */
-	if (!SF_NUMBER(attachment->conn, conn_connected))
+	if (!sf_conn_is_alive(attachment))
 		return SF_ASK_DAEMON;
-	if (ctx.error) {
-		/* ENOSYS would switch the opcode off for the life of the mount. */
-		if (!IS_ERR_VALUE((long)ctx.error) || ctx.error == -ENOSYS)
+	if (ctx.error)
+		return sf_error_is_plain(ctx.error) ? ctx.error : SF_ASK_DAEMON;
+
+	switch (shape) {
+	case SF_NOTHING:
+		return 0;
+	case SF_FIXED:
+		sf_copy(*(void **)SF_AT(out, out_arg_value), ctx.out, wanted);
+		return 0;
+	case SF_VARIABLE:
+		if (ctx.out_size > min_t(u32, wanted, SF_OUT_MAX))
 			return SF_ASK_DAEMON;
-		return ctx.error;
+		if (!sf_sink_open(&sink, args) || !sf_sink_put(&sink, ctx.out, ctx.out_size) ||
+		    !sf_sink_close(&sink, wanted - ctx.out_size))
+			return SF_ASK_DAEMON;
+		return sf_deliver_size(args, ctx.out_size);
+	default:
+		return SF_ASK_DAEMON;
 	}
-	sf_copy(*(void **)SF_AT(out, out_arg_value), ctx.out, ctx.out_size);
-	return 0;
+}
+
+/*
+ * READ: the program answers block by block. What was put into the pages before
+ * a block that it passes on is no harm: the daemon's reply overwrites it.
+ */
+static noinline long sf_run_read(const struct sf_attachment *attachment, struct bpf_prog *prog,
+				 struct fuse_args *args)
+{
+	struct fuse_read_in *in;
+	struct sf_read_ctx *ctx;
+	struct sf_sink sink;
+	u64 offset;
+	u32 wanted, done = 0, part, got;
+	long result = SF_ASK_DAEMON;
+
+	if (sf_shape(args) != SF_VARIABLE || !sf_sink_open(&sink, args))
+		return SF_ASK_DAEMON;
+	/* No memory at once: the daemon's turn, which is slow but waits for nothing we hold. */
+	ctx = kmem_cache_alloc(sf_read_cache, GFP_NOWAIT | __GFP_NOWARN);
+	if (!ctx)
+		return SF_ASK_DAEMON;
+	if (!sf_gather(&ctx->head, args) || ctx->head.in_size != sizeof(*in))
+		goto out;
+	in = (struct fuse_read_in *)ctx->head.in;
+	offset = in->offset;
+	wanted = *(u32 *)SF_AT(SF_AT(args, out_args), out_arg_size);
+	ctx->head.nodeid = *(u64 *)SF_AT(args, nodeid);
+	ctx->head.opcode = FUSE_READ;
+	ctx->head.cookie = 0;
+
+	do {
+		part = min_t(u32, wanted - done, SF_BLOCK - (offset + done) % SF_BLOCK);
+		in->offset = offset + done;
+		in->size = part;
+		ctx->head.out_size = part;
+		ctx->head.error = 0;
+		if (bpf_prog_run_pin_on_cpu(prog, ctx) != SF_ANSWER || ctx->head.error)
+			goto out;
+		got = ctx->head.out_size;
+		if (got > part ||
+		    !sf_sink_put(&sink, (u8 *)ctx->block + (offset + done) % SF_BLOCK, got))
+			goto out;
+		done += got;
+	} while (got == part && done < wanted);
+
+	if (sf_conn_is_alive(attachment) && sf_sink_close(&sink, wanted - done))
+		result = sf_deliver_size(args, done);
+out:
+	kmem_cache_free(sf_read_cache, ctx);
+	return result;
+}
+
+/* Under rcu_read_lock_trace(). */
+static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
+{
+	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
+	u32 opcode = *(u32 *)SF_AT(args, opcode);
+	struct bpf_prog *prog;
+
+	if (!attachment || opcode >= SF_OPCODES)
+		return SF_ASK_DAEMON;
+	prog = attachment->progs[opcode];
+	/* What the request carries in pages (WRITE) no program can see. */
+	if (!prog || sf_flag(args, sf_layout.in_pages))
+		return SF_ASK_DAEMON;
+	return opcode == FUSE_READ ? sf_run_read(attachment, prog, args)
+				   : sf_run(attachment, prog, args);
 }
 
 /*
@@ -104,21 +223,33 @@ static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_p
  */
 long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 {
-	struct sf_attachment *attachment;
-	long result = SF_ASK_DAEMON;
+	long result;
 
 	if (!smp_load_acquire(&sf_attached))
 		return SF_ASK_DAEMON;
-
 	rcu_read_lock_trace();
-	attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
-	if (attachment) {
-		u32 opcode = *(u32 *)SF_AT(args, opcode);
-		struct bpf_prog *prog = opcode < SF_OPCODES ? attachment->progs[opcode] : NULL;
-
-		if (prog)
-			result = sf_run(attachment, prog, args);
-	}
+	result = sf_try(fm, args);
 	rcu_read_unlock_trace();
 	return result;
+}
+
+/*
+ * The same for a request that nobody waits for: its `end` is told the result.
+ * That frees args. Within the section, so that the module cannot go meanwhile.
+ */
+bool sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
+{
+	void (*end)(struct fuse_mount * fm, struct fuse_args * args, int error);
+	long result;
+
+	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
+	if (!smp_load_acquire(&sf_attached) || !gfpflags_allow_blocking(gfp))
+		return false;
+	rcu_read_lock_trace();
+	end = *(void **)SF_AT(args, end);
+	result = end ? sf_try(fm, args) : SF_ASK_DAEMON;
+	if (result != SF_ASK_DAEMON)
+		end(fm, args, min(result, 0L));
+	rcu_read_unlock_trace();
+	return result != SF_ASK_DAEMON;
 }

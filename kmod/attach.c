@@ -61,10 +61,11 @@ static void sf_free_rcu(struct rcu_head *rcu)
 	queue_work(sf_workqueue, &attachment->work);
 }
 
-/* Only programs that sf_run can run: sleepable, and content with its context. */
+/* Only programs that can be run: sleepable, and content with the context that they are given. */
 static int sf_get_progs(struct sf_attachment *attachment, const struct sf_attach *request)
 {
 	for (int i = 0; i < SF_OPCODES; i++) {
+		u32 context = i == FUSE_READ ? sizeof(struct sf_read_ctx) : sizeof(struct sf_ctx);
 		struct bpf_prog *prog;
 
 		if (request->prog_fd[i] < 0)
@@ -73,7 +74,7 @@ static int sf_get_progs(struct sf_attachment *attachment, const struct sf_attach
 		if (IS_ERR(prog))
 			return -EPROTOTYPE;
 		attachment->progs[i] = prog;
-		if (!sf_prog_sleepable(prog) || prog->aux->max_ctx_offset > sizeof(struct sf_ctx))
+		if (!sf_prog_sleepable(prog) || prog->aux->max_ctx_offset > context)
 			return -EPROTOTYPE;
 	}
 	return 0;

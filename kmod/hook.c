@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ftrace sends every call of FUSE's request function here first. A request that
+ * ftrace sends every call of FUSE's request functions here first. A request that
  * is not answered goes on to the original by a jump, as if nothing had been.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -29,8 +29,14 @@ static ssize_t sf_no_original_idmap(void *idmap, struct fuse_mount *fm, struct f
 	return -EIO;
 }
 
+static int sf_no_original_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
+{
+	return -EIO;
+}
+
 DEFINE_STATIC_CALL(sf_original, sf_no_original);
 DEFINE_STATIC_CALL(sf_original_idmap, sf_no_original_idmap);
+DEFINE_STATIC_CALL(sf_original_background, sf_no_original_background);
 
 /* 6.1: fuse_simple_request(fm, args) */
 static noinline ssize_t sf_request(struct fuse_mount *fm, struct fuse_args *args)
@@ -52,15 +58,23 @@ static noinline ssize_t sf_request_idmap(void *idmap, struct fuse_mount *fm, str
 	return static_call(sf_original_idmap)(idmap, fm, args);
 }
 
+static noinline int sf_request_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
+{
+	if (sf_answer_background(fm, args, gfp))
+		return 0;
+	return static_call(sf_original_background)(fm, args, gfp);
+}
+
 static void notrace sf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				struct ftrace_regs *fregs)
 {
 	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
 }
 
-static struct ftrace_ops sf_ops = {
+/* Without FTRACE_OPS_FL_RECURSION, a guard: sf_redirect calls nothing. */
+static struct ftrace_ops sf_ops = {.func = sf_redirect, .flags = FTRACE_OPS_FL_IPMODIFY};
+static struct ftrace_ops sf_background_ops = {
 	.func = sf_redirect,
-	/* Without FTRACE_OPS_FL_RECURSION, a guard: sf_redirect calls nothing. */
 	.flags = FTRACE_OPS_FL_IPMODIFY,
 };
 
@@ -78,39 +92,58 @@ static unsigned long sf_site(const char *symbol)
 	return site;
 }
 
-int sf_hook_init(void)
+static int sf_redirect_site(struct ftrace_ops *ops, unsigned long site, void *target)
 {
-	unsigned long site;
 	int error;
 
-	site = sf_site("__fuse_simple_request");
-	if (site) {
-		static_call_update(sf_original_idmap, (void *)(site + MCOUNT_INSN_SIZE));
-		sf_ops.private = sf_request_idmap;
-	} else {
-		site = sf_site("fuse_simple_request");
-		if (!site) {
-			pr_err("no function fuse_simple_request in this kernel\n");
-			return -EOPNOTSUPP;
-		}
-		static_call_update(sf_original, (void *)(site + MCOUNT_INSN_SIZE));
-		sf_ops.private = sf_request;
-	}
-
-	error = ftrace_set_filter_ip(&sf_ops, site, 0, 0);
+	ops->private = target;
+	error = ftrace_set_filter_ip(ops, site, 0, 0);
 	if (!error)
-		error = register_ftrace_function(&sf_ops);
+		error = register_ftrace_function(ops);
 	if (error) {
 		pr_err("cannot hook FUSE's requests, is another live patch on them? (%d)\n", error);
-		ftrace_free_filter(&sf_ops);
+		ftrace_free_filter(ops);
 	}
+	return error;
+}
+
+static void sf_restore_site(struct ftrace_ops *ops)
+{
+	unregister_ftrace_function(ops);
+	ftrace_free_filter(ops);
+}
+
+int sf_hook_init(void)
+{
+	unsigned long background = sf_site("fuse_simple_background");
+	unsigned long idmap = sf_site("__fuse_simple_request");
+	unsigned long site = idmap ?: sf_site("fuse_simple_request");
+	int error;
+
+	if (!site || !background) {
+		pr_err("no function %s in this kernel\n",
+		       site ? "fuse_simple_background" : "fuse_simple_request");
+		return -EOPNOTSUPP;
+	}
+	if (idmap)
+		static_call_update(sf_original_idmap, (void *)(site + MCOUNT_INSN_SIZE));
+	else
+		static_call_update(sf_original, (void *)(site + MCOUNT_INSN_SIZE));
+	static_call_update(sf_original_background, (void *)(background + MCOUNT_INSN_SIZE));
+
+	error = sf_redirect_site(&sf_ops, site, idmap ? (void *)sf_request_idmap : sf_request);
+	if (error)
+		return error;
+	error = sf_redirect_site(&sf_background_ops, background, sf_request_background);
+	if (error)
+		sf_restore_site(&sf_ops);
 	return error;
 }
 
 void sf_hook_exit(void)
 {
-	unregister_ftrace_function(&sf_ops);
-	ftrace_free_filter(&sf_ops);
+	sf_restore_site(&sf_background_ops);
+	sf_restore_site(&sf_ops);
 	/*
 	 * Those on their way in have arrived (tasks), those inside have left
 	 * (tasks trace: they may sleep there), and those on their way out have

@@ -47,11 +47,13 @@ static bool sf_disjoint(const struct sf_layout *layout)
 		layout->out_numargs,
 		layout->in_args,
 		layout->out_args,
+		layout->end,
 		{layout->in_pages.offset / 8, 1},
 		{layout->out_pages.offset / 8, 1},
 		{layout->out_argvar.offset / 8, 1},
+		{layout->page_zeroing.offset / 8, 1},
 	};
-	const int whole = 6;
+	const int whole = 7;
 
 	for (int i = 0; i < whole; i++) {
 		for (int j = i + 1; j < ARRAY_SIZE(fields); j++) {
@@ -62,7 +64,29 @@ static bool sf_disjoint(const struct sf_layout *layout)
 	}
 	return layout->in_pages.offset != layout->out_pages.offset &&
 	       layout->in_pages.offset != layout->out_argvar.offset &&
-	       layout->out_pages.offset != layout->out_argvar.offset;
+	       layout->out_pages.offset != layout->out_argvar.offset &&
+	       layout->page_zeroing.offset != layout->in_pages.offset &&
+	       layout->page_zeroing.offset != layout->out_pages.offset &&
+	       layout->page_zeroing.offset != layout->out_argvar.offset;
+}
+
+/* The pages come behind the args, whose address they are found by. */
+static bool sf_pages_fit(const struct sf_layout *layout)
+{
+	u32 desc = layout->desc.size;
+
+	return sf_within(layout->pages, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->descs, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->num_pages, sizeof(u32), SF_STRUCT_MAX) &&
+	       layout->pages.offset >= layout->args.size &&
+	       layout->descs.offset >= layout->args.size &&
+	       layout->num_pages.offset >= layout->args.size &&
+	       abs(layout->pages.offset - layout->descs.offset) >= 8 &&
+	       abs(layout->num_pages.offset - layout->descs.offset) >= 4 &&
+	       layout->num_pages.offset != layout->pages.offset && layout->desc.offset == 0 &&
+	       desc == 8 && sf_within(layout->desc_length, sizeof(u32), desc) &&
+	       sf_within(layout->desc_offset, sizeof(u32), desc) &&
+	       layout->desc_length.offset != layout->desc_offset.offset;
 }
 
 static bool sf_bit_within(struct sf_field bit, u32 room)
@@ -84,8 +108,10 @@ bool sf_layout_fits(const struct sf_layout *layout)
 	       sf_arg_fits(layout->out_args, layout->out_arg, layout->out_arg_size,
 			   layout->out_arg_value, room) &&
 	       sf_bit_within(layout->in_pages, room) && sf_bit_within(layout->out_pages, room) &&
-	       sf_bit_within(layout->out_argvar, room) && sf_disjoint(layout) &&
-	       sf_within(layout->mount_fc, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_bit_within(layout->out_argvar, room) &&
+	       sf_bit_within(layout->page_zeroing, room) &&
+	       sf_within(layout->end, sizeof(void *), room) && sf_disjoint(layout) &&
+	       sf_pages_fit(layout) && sf_within(layout->mount_fc, sizeof(void *), SF_STRUCT_MAX) &&
 	       sf_within(layout->mount_entry, sizeof(struct list_head), SF_STRUCT_MAX) &&
 	       sf_within(layout->dev_fc, sizeof(void *), SF_STRUCT_MAX) &&
 	       sf_within(layout->conn_mounts, sizeof(struct list_head), SF_STRUCT_MAX) &&

@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
+#include <linux/slab.h>
 #include "shortfuse.h"
 
 static int __init sf_init(void)
 {
-	int error = sf_hook_init();
+	int error;
 
+	sf_read_cache = KMEM_CACHE(sf_read_ctx, 0);
+	if (!sf_read_cache)
+		return -ENOMEM;
+	error = sf_hook_init();
 	if (error)
-		return error;
+		goto no_hook;
 	error = sf_attach_init();
 	if (error)
-		sf_hook_exit();
+		goto no_device;
+	return 0;
+
+no_device:
+	sf_hook_exit();
+no_hook:
+	kmem_cache_destroy(sf_read_cache);
 	return error;
 }
 
@@ -18,6 +29,7 @@ static void __exit sf_exit(void)
 {
 	sf_attach_exit();
 	sf_hook_exit();
+	kmem_cache_destroy(sf_read_cache);
 }
 
 module_init(sf_init);

@@ -40,8 +40,30 @@ struct sf_attachment *sf_find(const struct fuse_conn *conn);
 int sf_attach_init(void);
 void sf_attach_exit(void);
 
+static inline bool sf_flag(const struct fuse_args *args, struct sf_field bit)
+{
+	return ((const u8 *)args)[bit.offset / 8] >> (bit.offset % 8) & 1;
+}
+
+/* pages.c */
+struct sf_sink {
+	void *memory; /* or, if NULL: */
+	struct page **pages;
+	void *descs;
+	u32 count, index; /* of pages */
+	u32 done;         /* bytes of the page at index */
+	bool zeroes;
+};
+
+bool sf_sink_open(struct sf_sink *sink, struct fuse_args *args);
+bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size);
+bool sf_sink_close(struct sf_sink *sink, u32 rest);
+
 /* answer.c */
+extern struct kmem_cache *sf_read_cache; /* of struct sf_read_ctx */
 long sf_answer(struct fuse_mount *fm, struct fuse_args *args);
+/* True if answered; args is gone then. */
+bool sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
 
 /* hook.c */
 int sf_hook_init(void);

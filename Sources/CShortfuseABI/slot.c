@@ -2,6 +2,8 @@
 #include "slot.h"
 
 #include <sched.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 _Static_assert(sizeof(struct sf_attr_slot) == 128, "two cache lines; docs and mmap rely on it");
@@ -9,23 +11,29 @@ _Static_assert(sizeof(struct fuse_attr) % sizeof(__u64) == 0, "programs copy who
 _Static_assert(sizeof(struct fuse_entry_out) <= SF_OUT_MAX, "LOOKUP's reply fits");
 _Static_assert(SF_LONG_NAME <= SF_IN_MAX, "the longest name fits");
 _Static_assert(SF_SHORT_NAME + 1 == SF_IN_SHORT, "short names, and no others, end early");
+_Static_assert(sizeof(struct fuse_getxattr_in) + SF_REPLY_NAME <= (SF_IN_SHORT + 7) / 8 * 8,
+	       "the name of an extended attribute is followed by zeros");
+_Static_assert(sizeof(struct fuse_statfs_out) <= SF_REPLY_MAX, "STATFS's reply fits");
+_Static_assert(SF_REPLY_MAX <= SF_OUT_MAX && SF_REPLY_MAX % 8 == 0, "programs copy whole words");
+_Static_assert(offsetof(struct sf_attr_slot, seq) == 0 && offsetof(struct sf_block, seq) == 0,
+	       "one lock for both");
 
-void sf_slot_lock(struct sf_attr_slot *slot)
+void sf_seq_lock(__u32 *at)
 {
 	for (;;) {
-		__u64 seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
+		__u32 seq = __atomic_load_n(at, __ATOMIC_RELAXED);
 
 		/* The locked instruction also orders the writes that follow behind it. */
-		if (!(seq & 1) && __atomic_compare_exchange_n(&slot->seq, &seq, seq + 1, 0,
+		if (!(seq & 1) && __atomic_compare_exchange_n(at, &seq, seq + 1, 0,
 							      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			return;
 		sched_yield();
 	}
 }
 
-void sf_slot_unlock(struct sf_attr_slot *slot)
+void sf_seq_unlock(__u32 *seq)
 {
-	__atomic_fetch_add(&slot->seq, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(seq, 1, __ATOMIC_SEQ_CST);
 }
 
 __u64 sf_slot_grant(const struct sf_attr_slot *slot)
@@ -39,7 +47,8 @@ __u64 sf_slot_exchange_grant(struct sf_attr_slot *slot, __u64 tag)
 }
 
 /* The same as libfuse's convert_stat: C5, same bytes. */
-void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *from)
+void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *from, __u64 version,
+		   __u32 xattr_version, __u64 kept)
 {
 	struct fuse_attr *attr = &slot->attr;
 
@@ -59,12 +68,75 @@ void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *f
 	attr->rdev = from->st_rdev;
 	attr->blksize = from->st_blksize;
 	attr->flags = 0;
+	slot->xattr_version = xattr_version;
+	slot->version = version;
+	__atomic_store_n(&slot->kept, kept, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->nodeid, nodeid, __ATOMIC_RELAXED);
+}
+
+__u64 sf_slot_kept(const struct sf_attr_slot *slot)
+{
+	return __atomic_load_n(&slot->kept, __ATOMIC_RELAXED);
 }
 
 void sf_slot_clear(struct sf_attr_slot *slot)
 {
 	__atomic_store_n(&slot->nodeid, 0, __ATOMIC_RELAXED);
+}
+
+/* Prefers a block that is void or empty, then one not used since the last search here. */
+struct sf_block *sf_block_victim(struct sf_block *set, __u64 nodeid, __u64 index)
+{
+	struct sf_block *victim = NULL;
+
+	for (int way = 0; way < SF_WAYS; way++) {
+		struct sf_block *block = &set[way];
+		__u64 owner = __atomic_load_n(&block->nodeid, __ATOMIC_RELAXED);
+
+		/* The same block in another version goes first: two would be one too many. */
+		if (owner == nodeid && __atomic_load_n(&block->index, __ATOMIC_RELAXED) == index)
+			return block;
+		if (!owner || (!victim && !__atomic_load_n(&block->used, __ATOMIC_RELAXED)))
+			victim = block;
+	}
+	for (int way = 0; !victim && way < SF_WAYS; way++)
+		__atomic_store_n(&set[way].used, 0, __ATOMIC_RELAXED);
+	return victim ? victim : &set[(nodeid ^ index) % SF_WAYS];
+}
+
+int sf_block_write(struct sf_block *block, __u64 nodeid, __u64 index, __u64 version,
+		   const void *data, size_t size)
+{
+	int evicted = block->nodeid && (block->nodeid != nodeid || block->index != index);
+
+	block->nodeid = nodeid;
+	block->index = index;
+	block->version = version;
+	__atomic_store_n(&block->used, 0, __ATOMIC_RELAXED);
+	memcpy(block->data, data, size);
+	memset((char *)block->data + size, 0, SF_BLOCK - size);
+	return evicted;
+}
+
+/* The same as libfuse's convert_statfs: C5, same bytes. */
+void sf_reply_statfs(struct sf_reply *reply, const struct statvfs *from)
+{
+	struct fuse_statfs_out out = {
+		.st =
+			{
+				.blocks = from->f_blocks,
+				.bfree = from->f_bfree,
+				.bavail = from->f_bavail,
+				.files = from->f_files,
+				.ffree = from->f_ffree,
+				.bsize = from->f_bsize,
+				.frsize = from->f_frsize,
+				.namelen = from->f_namemax,
+			},
+	};
+
+	memcpy(reply->bytes, &out, sizeof(out));
+	reply->size = sizeof(out);
 }
 
 int sf_ioctl_attach(int device, struct sf_attach *request)

@@ -14,18 +14,22 @@ final class BPFObject: @unchecked Sendable {
         let attrs: CInt
         let names: CInt
         let longNames: CInt
+        let data: CInt
+        let replies: CInt
         let counters: CInt
     }
     let maps: Maps
     /// Descriptors of the programs by opcode.
     let programs: [(opcode: UInt32, fd: CInt)]
 
-    static let mapNames = ["attrs", "names", "long_names", "counters"]
+    static let mapNames = [
+        "attrs", "names", "long_names", "data", "replies", "counters",
+    ]
 
     /// - Parameters:
-    ///   - slotBits: log2 of the attribute slots.
-    ///   - names: how many names are kept; of long ones a sixteenth.
-    init(slotBits: UInt32, names: UInt32) throws(KernelCacheError) {
+    ///   - config: the programs' constants, which also size `attrs` and `data`.
+    ///   - names: how many names are kept, and short replies; of long names a sixteenth.
+    init(config: sf_config, names: UInt32) throws(KernelCacheError) {
         shim_libbpf_capture_warnings()
         var size = 0
         let elf = sf_bpf_object(&size)
@@ -34,18 +38,16 @@ final class BPFObject: @unchecked Sendable {
         }
         self.object = object
         do throws(KernelCacheError) {
-            try Self.size(object, slotBits: slotBits, names: names)
+            try Self.size(object, config: config, names: names)
             guard bpf_object__load(object) == 0 else {
                 throw .loadFailed(reason: Self.lastWarning())
             }
             maps = Maps(
                 attrs: try Self.map(object, "attrs"), names: try Self.map(object, "names"),
                 longNames: try Self.map(object, "long_names"),
+                data: try Self.map(object, "data"), replies: try Self.map(object, "replies"),
                 counters: try Self.map(object, "counters"))
-            programs = [
-                (FUSE_LOOKUP.rawValue, try Self.program(object, "sf_lookup")),
-                (FUSE_GETATTR.rawValue, try Self.program(object, "sf_getattr")),
-            ]
+            programs = try Self.programs(object)
         } catch {
             bpf_object__close(object)
             throw error
@@ -54,25 +56,45 @@ final class BPFObject: @unchecked Sendable {
 
     deinit { bpf_object__close(object) }
 
+    /// The program of each opcode.
+    private static let programNames: [(opcode: fuse_opcode, name: String)] = [
+        (FUSE_LOOKUP, "sf_lookup"), (FUSE_GETATTR, "sf_getattr"), (FUSE_OPEN, "sf_open"),
+        (FUSE_READ, "sf_read"), (FUSE_FLUSH, "sf_flush"), (FUSE_RELEASE, "sf_release"),
+        (FUSE_OPENDIR, "sf_opendir"), (FUSE_RELEASEDIR, "sf_release"),
+        (FUSE_READLINK, "sf_readlink"), (FUSE_GETXATTR, "sf_getxattr"),
+        (FUSE_LISTXATTR, "sf_listxattr"), (FUSE_STATFS, "sf_statfs"), (FUSE_IOCTL, "sf_ioctl"),
+    ]
+
+    private static func programs(
+        _ object: OpaquePointer
+    ) throws(KernelCacheError) -> [(opcode: UInt32, fd: CInt)] {
+        var programs: [(opcode: UInt32, fd: CInt)] = []
+        for (opcode, name) in programNames {
+            programs.append((opcode.rawValue, try program(object, name)))
+        }
+        return programs
+    }
+
     private static func lastWarning() -> String {
         let warning = String(cString: shim_libbpf_last_warning())
         return warning.isEmpty ? "\(Errno(rawValue: errno))" : warning
     }
 
     private static func size(
-        _ object: OpaquePointer, slotBits: UInt32, names: UInt32
+        _ object: OpaquePointer, config: sf_config, names: UInt32
     ) throws(KernelCacheError) {
-        // The only constant in .rodata is slot_bits (bpf/maps.bpf.h).
+        // The only constant in .rodata is config (bpf/maps.bpf.h).
         var size = 0
         guard let rodata = bpf_object__find_map_by_name(object, ".rodata"),
             let constants = bpf_map__initial_value(rodata, &size),
-            size == MemoryLayout<UInt32>.size
-        else { throw .openFailed(reason: "slot_bits is not alone in .rodata") }
-        UnsafeMutableRawPointer(mutating: constants).storeBytes(of: slotBits, as: UInt32.self)
+            size == MemoryLayout<sf_config>.size
+        else { throw .openFailed(reason: "config is not alone in .rodata") }
+        UnsafeMutableRawPointer(mutating: constants).storeBytes(of: config, as: sf_config.self)
 
         let sizes = [
-            ("attrs", UInt32(1) << slotBits), ("names", names),
-            ("long_names", max(names / 16, 64)),
+            ("attrs", UInt32(1) << config.slot_bits), ("names", names),
+            ("long_names", max(names / 16, 64)), ("replies", names),
+            ("data", config.data_sets * UInt32(SF_WAYS.rawValue)),
         ]
         for (name, entries) in sizes {
             guard let map = bpf_object__find_map_by_name(object, name),

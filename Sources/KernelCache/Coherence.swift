@@ -1,3 +1,4 @@
+import CShortfuseABI
 import Glibc
 import SystemPackage
 
@@ -26,6 +27,9 @@ public final class Coherence: Sendable {
 
     /// True where publishing has an effect: lets a caller skip reading what only the maps want.
     public var isAccelerated: Bool { cache != nil }
+
+    /// Bytes up to which a file's data is worth publishing; -1: no file's.
+    public var fileMax: Int { cache?.fileMax ?? -1 }
 
     /// Runs `body` with the names of directory `parent` locked.
     public func withNames<R: ~Copyable>(
@@ -64,6 +68,11 @@ public final class Coherence: Sendable {
     }
 }
 
+/// File handles that the kernel gives out by itself: nothing is open for them in the daemon.
+public enum ReservedHandle {
+    public static func contains(_ handle: UInt64) -> Bool { handle & sf_fh_reserved != 0 }
+}
+
 /// The right to publish and revoke names, while their directory is locked.
 public struct NameHold: ~Copyable {
     let cache: KernelCache?
@@ -82,33 +91,5 @@ public struct NameHold: ~Copyable {
     /// changes.
     public func revoke(parent: UInt64, name: UnsafePointer<CChar>) {
         cache?.revokeName(parent: parent, name: name)
-    }
-}
-
-/// The right to publish and revoke attributes, while their node is locked.
-public struct NodeHold: ~Copyable {
-    let cache: KernelCache?
-
-    /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
-    /// been read from the source under this hold.
-    public func publish(nodeid: UInt64, attributes: stat) {
-        cache?.publishAttributes(nodeid: nodeid, attributes: attributes)
-    }
-
-    /// Takes the attributes of `nodeid` out of the maps. Call before the source changes.
-    public func revoke(nodeid: UInt64) {
-        cache?.revokeAttributes(nodeid: nodeid)
-    }
-
-    /// LOOKUPs of `nodeid` that the kernel answered since the last call: to be added to its nlookup
-    /// before a FORGET is subtracted.
-    public func harvest(nodeid: UInt64) -> UInt64 {
-        cache?.harvest(nodeid: nodeid, retire: false) ?? 0
-    }
-
-    /// As `harvest`, and no further LOOKUP is granted until `nodeid` is published again: call it
-    /// when nlookup would drop to 0, and free the node only if this too returns 0.
-    public func retire(nodeid: UInt64) -> UInt64 {
-        cache?.harvest(nodeid: nodeid, retire: true) ?? 0
     }
 }

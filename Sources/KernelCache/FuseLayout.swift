@@ -39,11 +39,46 @@ struct FuseLayout {
             in_pages: try bit("fuse_args", "in_pages"),
             out_pages: try bit("fuse_args", "out_pages"),
             out_argvar: try bit("fuse_args", "out_argvar"),
+            page_zeroing: try bit("fuse_args", "page_zeroing"),
+            end: try end(),
+            pages: try pagesField("pages", orFolios: "folios"),
+            descs: try pagesField("descs"),
+            num_pages: try pagesField("num_pages", orFolios: "num_folios"),
+            desc: try whole(descName),
+            desc_length: try field(descName, "length"),
+            desc_offset: try field(descName, "offset"),
             mount_fc: try field("fuse_mount", "fc"),
             mount_entry: try field("fuse_mount", "fc_entry"),
             dev_fc: try field("fuse_dev", "fc"),
             conn_mounts: try field("fuse_conn", "mounts"),
             conn_connected: try field("fuse_conn", "connected"))
+    }
+
+    /// `end`, which must take what the hook hands it.
+    private func end() throws(KernelCacheError) -> sf_field {
+        let (type, _) = try member("fuse_args", "end")
+        guard let pointer = btf__type_by_id(btf, type),
+            let prototype = btf__type_by_id(btf, pointer.pointee.type),
+            btf_is_func_proto(prototype), btf_vlen(prototype) == 3
+        else { throw .unknownLayout(missing: "fuse_args.end of three parameters") }
+        return try field("fuse_args", "end")
+    }
+
+    /// Since 6.14 requests hold folios; a page of the page cache is one.
+    private func pagesField(
+        _ name: String, orFolios folios: String? = nil
+    ) throws(KernelCacheError) -> sf_field {
+        do throws(KernelCacheError) {
+            return try field("fuse_args_pages", name)
+        } catch {
+            guard let folios else { throw error }
+            return try field("fuse_args_pages", folios)
+        }
+    }
+
+    private var descName: String {
+        btf__find_by_name_kind(btf, "fuse_page_desc", UInt32(BTF_KIND_STRUCT)) > 0
+            ? "fuse_page_desc" : "fuse_folio_desc"
     }
 
     private func structure(_ name: String) throws(KernelCacheError) -> UInt32 {
@@ -67,19 +102,33 @@ struct FuseLayout {
     private func member(
         _ structName: String, _ name: String
     ) throws(KernelCacheError) -> (type: UInt32, bit: UInt32) {
-        let type = btf__type_by_id(btf, try structure(structName))
-        guard let type, let members = btf_members(type) else {
-            throw .unknownLayout(missing: "struct \(structName)")
+        guard let found = member(of: try structure(structName), name) else {
+            throw .unknownLayout(missing: "\(structName).\(name)")
         }
-        for index in 0..<UInt32(btf_vlen(type)) {
+        return found
+    }
+
+    /// Also in the anonymous structs and unions within `type`.
+    private func member(of type: UInt32, _ name: String) -> (type: UInt32, bit: UInt32)? {
+        guard let structure = btf__type_by_id(btf, type), let members = btf_members(structure)
+        else { return nil }
+        for index in 0..<UInt32(btf_vlen(structure)) {
             let member = members[Int(index)]
-            if let memberName = btf__name_by_offset(btf, member.name_off),
-                strcmp(memberName, name) == 0
+            let bit = btf_member_bit_offset(structure, index)
+            guard let memberName = btf__name_by_offset(btf, member.name_off) else { continue }
+            if strcmp(memberName, name) == 0 { return (member.type, bit) }
+            if memberName.pointee == 0, isComposite(member.type),
+                let inner = self.member(of: member.type, name)
             {
-                return (member.type, btf_member_bit_offset(type, index))
+                return (inner.type, bit &+ inner.bit)
             }
         }
-        throw .unknownLayout(missing: "\(structName).\(name)")
+        return nil
+    }
+
+    private func isComposite(_ type: UInt32) -> Bool {
+        guard let type = btf__type_by_id(btf, type) else { return false }
+        return btf_is_composite(type)
     }
 
     private func field(_ structName: String, _ name: String) throws(KernelCacheError) -> sf_field {

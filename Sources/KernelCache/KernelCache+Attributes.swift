@@ -9,8 +9,8 @@ extension KernelCache {
         _ body: (_ slot: UnsafeMutablePointer<sf_attr_slot>, _ tag: UInt64) -> R
     ) -> R {
         let slot = slots + Int(truncatingIfNeeded: nodeid & slotMask)
-        sf_slot_lock(slot)
-        defer { sf_slot_unlock(slot) }
+        sf_seq_lock(&slot.pointee.seq)
+        defer { sf_seq_unlock(&slot.pointee.seq) }
         return body(slot, sf_tag_of(nodeid, slotBits))
     }
 
@@ -19,9 +19,14 @@ extension KernelCache {
     /// A count that is worth booking before it can overflow; programs stop at 2^32 - 1.
     private static let highCount: UInt64 = 1 << 31
 
-    func publishAttributes(nodeid: UInt64, attributes: stat) {
+    func publishAttributes(nodeid: UInt64, attributes: stat, versions: Versions) {
         withSlot(of: nodeid) { slot, tag in
             let grant = sf_slot_grant(slot)
+            var kept = versions.published
+            // What a program noted at RELEASE is newer than what the daemon knows.
+            if kept != 0, grant >> 32 == tag, sf_slot_kept(slot) == versions.version {
+                kept = versions.version
+            }
             if grant >> 32 != tag || grant & SF_GRANT_COUNT >= Self.highCount {
                 // The slot changes hands, or the count is high. Booked before the lock is let go:
                 // a FORGET of that node takes this lock too, and must not miss them.
@@ -29,7 +34,10 @@ extension KernelCache {
                 let lookups = old & SF_GRANT_COUNT
                 if lookups > 0 { ledger(owner(of: old, slot: nodeid), lookups) }
             }
-            withUnsafePointer(to: attributes) { sf_slot_write(slot, nodeid, $0) }
+            withUnsafePointer(to: attributes) {
+                sf_slot_write(
+                    slot, nodeid, $0, versions.version, versions.xattrVersion, kept)
+            }
         }
     }
 
@@ -41,6 +49,13 @@ extension KernelCache {
     func revokeAttributes(nodeid: UInt64) {
         withSlot(of: nodeid) { slot, _ in
             if slot.pointee.nodeid == nodeid { sf_slot_clear(slot) }
+        }
+    }
+
+    /// True if a program has noted that the kernel's own cache of `nodeid` is of `version`.
+    func isKept(nodeid: UInt64, version: UInt64) -> Bool {
+        withSlot(of: nodeid) { slot, tag in
+            sf_slot_grant(slot) >> 32 == tag && sf_slot_kept(slot) == version
         }
     }
 

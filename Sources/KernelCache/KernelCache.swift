@@ -17,14 +17,25 @@ public final class KernelCache: @unchecked Sendable {
         /// Attribute slots, a power of two. Each costs 128 bytes from mount on. With fewer slots
         /// than hot files, files take turns in the maps.
         public var slots = 1 << 16
-        /// Names kept, about 120 bytes each, besides a sixteenth as many longer than 32 bytes.
+        /// Names kept, about 120 bytes each, besides a sixteenth as many longer than 32 bytes. As
+        /// many short replies are kept, about 230 bytes each.
         public var names = 1 << 16
+        /// Bytes of file data, taken from mount on; 0: none is kept.
+        public var dataBytes = 64 << 20
+        /// Bytes up to which a file's data is kept. Larger: fewer requests for large files, which
+        /// then evict many small ones.
+        public var fileMax = 1 << 20
         /// Where the maps are pinned; nil: nowhere.
         public var pinDirectory: String?
 
-        public init(slots: Int = 1 << 16, names: Int = 1 << 16, pinDirectory: String? = nil) {
+        public init(
+            slots: Int = 1 << 16, names: Int = 1 << 16, dataBytes: Int = 64 << 20,
+            fileMax: Int = 1 << 20, pinDirectory: String? = nil
+        ) {
             self.slots = slots
             self.names = names
+            self.dataBytes = dataBytes
+            self.fileMax = fileMax
             self.pinDirectory = pinDirectory
         }
     }
@@ -37,7 +48,13 @@ public final class KernelCache: @unchecked Sendable {
     let ledger: Ledger
     let slots: UnsafeMutablePointer<sf_attr_slot>
     let slotBits: UInt32
+    /// The map `data`: `dataSets` sets of SF_WAYS blocks.
+    let blocks: UnsafeMutablePointer<sf_block>
+    let dataSets: UInt32
+    /// Bytes up to which a file's data is kept, and its opening for reading answered in the kernel.
+    public let fileMax: Int
     let generation = Atomic<UInt64>(0)
+    private let versions = Atomic<UInt64>(0)
     private let logger: Logger
     private let onAbandon: @Sendable (_ reason: String) -> Void
     private let pinDirectory: String?
@@ -58,16 +75,25 @@ public final class KernelCache: @unchecked Sendable {
         self.logger = logger
         self.onAbandon = onAbandon
         self.ledger = ledger
+        let setSize = MemoryLayout<sf_block>.stride * Int(SF_WAYS.rawValue)
+        guard options.dataBytes >= 0, options.dataBytes <= 1 << 40, options.fileMax >= 0,
+            // A map has at least one set, which then stays empty.
+            let sets = UInt32(exactly: options.dataBytes / setSize)
+        else { throw .invalidDataSize(options.dataBytes) }
         slotBits = UInt32(options.slots.trailingZeroBitCount)
+        dataSets = sets
+        fileMax = sets > 0 ? options.fileMax : -1
         pinDirectory = options.pinDirectory
-        object = try BPFObject(slotBits: slotBits, names: max(names, 64))
-
-        let bytes = options.slots * MemoryLayout<sf_attr_slot>.stride
-        let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, object.maps.attrs, 0)
-        guard let memory, memory != MAP_FAILED else {
-            throw .mapFailed(map: "attrs", Errno(rawValue: errno))
-        }
-        slots = memory.bindMemory(to: sf_attr_slot.self, capacity: options.slots)
+        object = try BPFObject(
+            config: sf_config(
+                slot_bits: slotBits, data_sets: max(sets, 1),
+                file_max: UInt64(max(options.fileMax, 0))),
+            names: max(names, 64))
+        slots = try Self.map(
+            "attrs", object.maps.attrs, of: sf_attr_slot.self, count: options.slots)
+        blocks = try Self.map(
+            "data", object.maps.data, of: sf_block.self,
+            count: Int(max(sets, 1)) * Int(SF_WAYS.rawValue))
 
         if let pinDirectory = options.pinDirectory {
             try PinDirectory.make(pinDirectory)
@@ -78,6 +104,26 @@ public final class KernelCache: @unchecked Sendable {
     deinit {
         close()
         munmap(slots, (1 << Int(slotBits)) * MemoryLayout<sf_attr_slot>.stride)
+        munmap(
+            blocks,
+            Int(max(dataSets, 1)) * Int(SF_WAYS.rawValue) * MemoryLayout<sf_block>.stride)
+    }
+
+    /// The elements of an array, shared with the programs.
+    private static func map<Element>(
+        _ name: String, _ fd: CInt, of type: Element.Type, count: Int
+    ) throws(KernelCacheError) -> UnsafeMutablePointer<Element> {
+        let bytes = count * MemoryLayout<Element>.stride
+        let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        guard let memory, memory != MAP_FAILED else {
+            throw .mapFailed(map: name, Errno(rawValue: errno))
+        }
+        return memory.bindMemory(to: type, capacity: count)
+    }
+
+    /// A version never used before.
+    func freshVersion() -> UInt64 {
+        versions.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
     /// Has the hook ask our programs for the requests of this connection.

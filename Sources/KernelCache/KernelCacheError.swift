@@ -4,6 +4,7 @@ import SystemPackage
 /// mend.
 public enum KernelCacheError: Error, CustomStringConvertible {
     case invalidSlots(Int)
+    case invalidDataSize(Int)
     case noBTF(module: String)
     case unknownLayout(missing: String)
     case openFailed(reason: String)
@@ -18,6 +19,8 @@ public enum KernelCacheError: Error, CustomStringConvertible {
         switch self {
         case .invalidSlots(let slots):
             "\(slots) attribute slots: give a power of two from 64 to 16777216"
+        case .invalidDataSize(let bytes):
+            "\(bytes) bytes of cached data: give a number from 0 to 1099511627776"
         case .noBTF(let module):
             "no BTF for \(module) in /sys/kernel/btf: use a kernel with CONFIG_DEBUG_INFO_BTF"
         case .unknownLayout(let missing):

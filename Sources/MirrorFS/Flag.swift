@@ -6,6 +6,7 @@ import SystemPackage
 /// Open flags, of the kernel's requests and for SOURCE.
 enum Flag {
     static let path = Syscall.openPath
+    static let noAccessTime = Syscall.openNoAccessTime
 
     /// The flags of a request as SOURCE's file is to be opened.
     static func forSource(_ flags: Int32) -> Int32 {

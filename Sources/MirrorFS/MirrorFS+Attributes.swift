@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import KernelCache
 import Syscall
 import SystemPackage
 
@@ -9,7 +10,13 @@ extension MirrorFS {
         to changes: AttributeChanges
     ) throws(Errno) -> Attributes {
         let node = try node(id)
-        return try change(node) { (hold) throws(Errno) in
+        var scope: ChangeScope = []
+        if changes.size != nil { scope.insert(.data) }
+        // With them go access control lists and capabilities.
+        if changes.mode != nil || changes.uid != nil || changes.gid != nil {
+            scope.insert(.xattrs)
+        }
+        return try change(node, scope) { () throws(Errno) in
             // The owner first: chown(2) clears set-id bits, chmod(2) may set them.
             if changes.uid != nil || changes.gid != nil {
                 try Syscall.changeOwner(
@@ -30,15 +37,15 @@ extension MirrorFS {
                     node.fd, access: timespec(changes.accessTime),
                     modification: timespec(changes.modificationTime))
             }
-            let status = try publish(hold, node)
-            return Attributes(status, timeout: options.attributeTimeout)
+            return Attributes(
+                try Syscall.status(node.fd), timeout: options.attributeTimeout)
         }
     }
 
     private func truncate(
         _ node: Node, _ handle: FileHandle?, _ size: Int64
     ) throws(Errno) {
-        if let handle {
+        if let handle, !ReservedHandle.contains(handle) {
             return try Syscall.truncate(FileDescriptor(handle), size: size)
         }
         let fd = try reopen(node, flags: O_WRONLY)
@@ -69,14 +76,27 @@ extension MirrorFS {
     ) throws(Errno) -> Int {
         let node = try node(id)
         let count = try Syscall.readLink(node.fd, into: buffer)
-        touched(node)
+        if coherence.isAccelerated {
+            let target = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                try publish(hold, node)
+                guard node.isKnown.load(ordering: .relaxed), let reply = CachedReply(target)
+                else { return }
+                hold.publish(nodeid: id, .readLink, reply, node.versions)
+            }
+        }
         return count
     }
 
     public func statistics(
         _ context: RequestContext, of id: NodeID
     ) throws(Errno) -> statvfs {
-        try Syscall.fileSystemStatus(try node(id).fd)
+        let node = try node(id)
+        let statistics = try Syscall.fileSystemStatus(node.fd)
+        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            hold.publish(nodeid: id, .statistics, CachedReply(statistics), node.versions)
+        }
+        return statistics
     }
 }
 

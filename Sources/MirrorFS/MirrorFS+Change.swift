@@ -14,18 +14,21 @@ struct Place {
 /// concerns, then SOURCE changes, then the request is answered. Between the first and the last step
 /// nobody else can publish, because the locks of all of it are held.
 extension MirrorFS {
-    /// Changes one file: data, attributes, extended attributes.
-    /// - Parameter body: changes SOURCE. It may publish what it reads again afterwards.
+    /// Changes one file: its attributes, and what `scope` says besides.
+    /// - Parameter body: changes SOURCE.
     func change<R>(
-        _ node: Node, _ body: (borrowing NodeHold) throws(Errno) -> R
+        _ node: Node, _ scope: ChangeScope, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
-            hold.revoke(nodeid: node.id)
+            hold.begin(scope, nodeid: node.id, &node.versions)
             // An interrupted request outlives its node; the file may have a new one by now.
             if !node.isKnown.load(ordering: .relaxed), let current = nodes.node(node.identity) {
-                hold.revoke(nodeid: current.id)
+                hold.begin(scope, nodeid: current.id, &current.versions)
             }
-            return try body(hold)
+            let result = try body()
+            // Asked for again at once. A failure only means: not cached.
+            if coherence.isAccelerated { _ = try? publish(hold, node) }
+            return result
         }
     }
 
@@ -53,7 +56,12 @@ extension MirrorFS {
                     names.revoke(parent: place.directory.id, name: place.name)
                 }
                 for identity in identities {
-                    if let node = nodes.node(identity) { hold.revoke(nodeid: node.id) }
+                    guard let node = nodes.node(identity) else { continue }
+                    hold.begin([], nodeid: node.id, &node.versions)
+                }
+                for place in places {
+                    hold.begin(
+                        .names, nodeid: place.directory.id, &place.directory.versions)
                 }
                 let made = try body()
                 if coherence.isAccelerated {

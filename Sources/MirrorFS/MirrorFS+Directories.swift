@@ -4,14 +4,19 @@ import KernelCache
 import Syscall
 import SystemPackage
 
-/// Handles are plain descriptors and offsets those of SOURCE (`d_off`): nothing is kept between
-/// requests, so names may come and go while a directory is read, as getdents64(2) allows.
+/// Handles are plain descriptors, or reserved, and offsets those of SOURCE (`d_off`): nothing is kept
+/// between requests, so names may come and go while a directory is read, as getdents64(2) allows.
 extension MirrorFS {
     public func openDirectory(
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
         let fd = try reopen(try node(id), flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
-        return OpenFile(handle: FileHandle(fd))
+        var file = OpenFile(handle: FileHandle(fd))
+        // The kernel's own listing is as exact as its attributes: it compares the modification time
+        // at each start, which it asks for.
+        file.cachesEntries = coherence.isAccelerated
+        file.keepsCache = coherence.isAccelerated
+        return file
     }
 
     public func readDirectory(
@@ -22,11 +27,10 @@ extension MirrorFS {
         // An entry of 24 bytes from SOURCE takes 32 in the reply, all others less than that ratio:
         // what is read fits, and the position is right for the next request without a seek.
         let size = entries.capacity / 4 * 3
-        try forEachEntry(handle, offset, size: size) { (entry) throws(Errno) in
+        try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
             entries.append(
                 name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
         }
-        touched(node)
     }
 
     public func readDirectoryPlus(
@@ -36,7 +40,7 @@ extension MirrorFS {
         let node = try node(id)
         // As above, 24 bytes to 160.
         let size = entries.capacity / 20 * 3
-        try forEachEntry(handle, offset, size: size) { (entry) throws(Errno) in
+        try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
             guard !isDotOrDotDot(entry.name) else {
                 return entries.append(
                     name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
@@ -55,35 +59,49 @@ extension MirrorFS {
                     name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
             }
         }
-        touched(node)
     }
 
     public func releaseDirectory(node: NodeID, handle: FileHandle) {
-        Syscall.close(FileDescriptor(handle))
+        if !ReservedHandle.contains(handle) { Syscall.close(FileDescriptor(handle)) }
     }
 
     public func syncDirectory(
-        _ context: RequestContext, node: NodeID, handle: FileHandle, dataOnly: Bool
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, dataOnly: Bool
     ) throws(Errno) {
-        try Syscall.sync(FileDescriptor(handle), dataOnly: dataOnly)
+        try withDescriptor(try node(id), handle, flags: O_DIRECTORY) { (fd) throws(Errno) in
+            try Syscall.sync(fd, dataOnly: dataOnly)
+        }
     }
 
     /// Reads entries from `offset` on, about `size` bytes, until `body` returns false.
     /// - Throws: `EINVAL` if not even one fits, as getdents64(2).
     private func forEachEntry(
-        _ handle: FileHandle, _ offset: Int64, size: Int,
+        _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int,
         _ body: (DirectoryEntry) throws(Errno) -> Bool
     ) throws(Errno) {
-        let fd = FileDescriptor(handle)
-        let buffer = try Syscall.threadBuffer(
-            slot: 1, size: max(size, Syscall.directoryBufferMinimum))
-        _ = try Syscall.seek(fd, to: offset, whence: SEEK_SET)
+        if coherence.isAccelerated, offset == 0 {
+            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                hold.noteListingBegun(&node.versions)
+            }
+        }
         var fitting = 0
-        let more = try Syscall.readDirectory(fd, using: buffer) { (entry) throws(Errno) in
-            guard try body(entry) else { return false }
-            fitting += 1
-            return true
+        let more = try withDescriptor(node, handle, flags: O_DIRECTORY) {
+            (fd) throws(Errno) -> Bool in
+            let buffer = try Syscall.threadBuffer(
+                slot: 1, size: max(size, Syscall.directoryBufferMinimum))
+            _ = try Syscall.seek(fd, to: offset, whence: SEEK_SET)
+            return try Syscall.readDirectory(fd, using: buffer) { (entry) throws(Errno) in
+                guard try body(entry) else { return false }
+                fitting += 1
+                return true
+            }
         }
         if more, fitting == 0 { throw .invalidArgument }
+        guard coherence.isAccelerated else { return }
+        // Reading changes the access time.
+        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            if fitting == 0 { hold.noteListingEnded(&node.versions) }
+            try publish(hold, node)
+        }
     }
 }

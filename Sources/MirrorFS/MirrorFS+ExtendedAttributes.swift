@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import KernelCache
 import Syscall
 import SystemPackage
 
@@ -9,7 +10,9 @@ extension MirrorFS {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+        let question = CachedQuestion.extendedAttribute(name)
+        return try answer(node, question, into: buffer, keeps: XattrName(name).keeps) {
+            (path, buffer) throws(Errno) in
             try Syscall.extendedAttribute(of: path, name, into: buffer)
         }
     }
@@ -18,9 +21,55 @@ extension MirrorFS {
         _ context: RequestContext, of id: NodeID, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+        return try answer(
+            node, .extendedAttributeNames, into: buffer, keeps: XattrName.keepsList
+        ) { (path, buffer) throws(Errno) in
             try Syscall.extendedAttributeNames(of: path, into: buffer)
         }
+    }
+
+    /// Reads something short of `node` by `body`, and publishes it if `keeps` says that only the
+    /// daemon can change it.
+    private func answer(
+        _ node: Node, _ question: CachedQuestion, into buffer: UnsafeMutableRawBufferPointer,
+        keeps: (Result<UnsafeRawBufferPointer, Errno>) -> Bool,
+        _ body: (
+            UnsafePointer<CChar>, UnsafeMutableRawBufferPointer
+        ) throws(Errno) -> Int
+    ) throws(Errno) -> Int {
+        try DescriptorPath(node.fd).withPointer { (path) throws(Errno) -> Int in
+            guard coherence.isAccelerated else { return try body(path, buffer) }
+            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                try publishAnswer(hold, node, question, keeps) { (short) throws(Errno) in
+                    try body(path, short)
+                }
+            }
+            return try body(path, buffer)
+        }
+    }
+
+    /// Whatever `body` finds, also an error, as long as it is short.
+    private func publishAnswer(
+        _ hold: borrowing NodeHold, _ node: Node, _ question: CachedQuestion,
+        _ keeps: (Result<UnsafeRawBufferPointer, Errno>) -> Bool,
+        _ body: (UnsafeMutableRawBufferPointer) throws(Errno) -> Int
+    ) throws(Errno) {
+        try publish(hold, node)
+        guard node.isKnown.load(ordering: .relaxed) else { return }
+        var words = [UInt64](repeating: 0, count: CachedReply.maxSize / 8)
+        let reply = words.withUnsafeMutableBytes { bytes -> CachedReply? in
+            do throws(Errno) {
+                let found = UnsafeRawBufferPointer(rebasing: bytes[..<(try body(bytes))])
+                return keeps(.success(found)) ? CachedReply(found) : nil
+            } catch {
+                // Others may pass, and ERANGE says that it is not short.
+                guard error == Errno.noData || error == .notSupportedOnSocket,
+                    keeps(.failure(error))
+                else { return nil }
+                return CachedReply(error)
+            }
+        }
+        if let reply { hold.publish(nodeid: node.id, question, reply, node.versions) }
     }
 
     public func setExtendedAttribute(
@@ -29,7 +78,7 @@ extension MirrorFS {
     ) throws(Errno) {
         let node = try node(id)
         // The ctime changes, and with an access control list the mode.
-        try change(node) { (_) throws(Errno) in
+        try change(node, .xattrs) { () throws(Errno) in
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                 try Syscall.setExtendedAttribute(of: path, name, to: value, flags: flags)
             }
@@ -40,10 +89,41 @@ extension MirrorFS {
         _ context: RequestContext, of id: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) {
         let node = try node(id)
-        try change(node) { (_) throws(Errno) in
+        try change(node, .xattrs) { () throws(Errno) in
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                 try Syscall.removeExtendedAttribute(of: path, name)
             }
+        }
+    }
+}
+
+/// Which extended attributes change by nobody but the daemon, so that the kernel may answer for
+/// them. Others have a life of their own: file systems make some up (btrfs., ceph.), and integrity
+/// measurement rewrites its own when a file is closed.
+private struct XattrName {
+    private let name: UnsafePointer<CChar>
+
+    init(_ name: UnsafePointer<CChar>) {
+        self.name = name
+    }
+
+    private static let namespaces = ["user.", "trusted.", "security.", "system.posix_acl_"]
+    private static let alive = ["security.ima", "security.evm"]
+    /// Any write takes it away, without a change of its own.
+    private static let capability = "security.capability"
+
+    func keeps(_ found: Result<UnsafeRawBufferPointer, Errno>) -> Bool {
+        guard Self.namespaces.contains(where: { strncmp(name, $0, $0.utf8.count) == 0 }),
+            !Self.alive.contains(where: { strcmp(name, $0) == 0 })
+        else { return false }
+        if case .success = found { return strcmp(name, Self.capability) != 0 }
+        return true
+    }
+
+    static func keepsList(_ found: Result<UnsafeRawBufferPointer, Errno>) -> Bool {
+        guard case .success(let names) = found else { return true }
+        return !names.split(separator: 0).contains { name in
+            (alive + [capability]).contains { name.elementsEqual($0.utf8) }
         }
     }
 }

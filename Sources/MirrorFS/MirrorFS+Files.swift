@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import KernelCache
 import Syscall
 import SystemPackage
 
@@ -9,11 +10,45 @@ extension MirrorFS {
     ) throws(Errno) -> OpenFile {
         let node = try node(id)
         if flags & O_TRUNC != 0 {
-            return try change(node) { (_) throws(Errno) in
+            return try change(node, .data) { () throws(Errno) in
                 OpenFile(handle: FileHandle(try reopen(node, flags: flags)))
             }
         }
-        return OpenFile(handle: FileHandle(try reopen(node, flags: flags)))
+        let fd = try reopen(node, flags: flags)
+        guard coherence.isAccelerated, flags & (O_ACCMODE | Flag.noAccessTime) == O_RDONLY,
+            let file = reserve(node)
+        else { return OpenFile(handle: FileHandle(fd)) }
+        Syscall.close(fd)
+        return file
+    }
+
+    /// As the kernel will open `node` by itself from now on; nil for what it leaves to the daemon.
+    private func reserve(_ node: Node) -> OpenFile? {
+        try? coherence.withNode(node.lockKey) { (hold) throws(Errno) -> OpenFile? in
+            guard node.isKnown.load(ordering: .relaxed) else { return nil }
+            hold.noteOpened(&node.versions)
+            let status = try publish(hold, node)
+            guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= coherence.fileMax else {
+                return nil
+            }
+            let (handle, keepsCache) = hold.reservedHandle(nodeid: node.id, node.versions)
+            var file = OpenFile(handle: handle)
+            file.keepsCache = keepsCache
+            file.skipsFlush = true
+            return file
+        }
+    }
+
+    /// Runs `body` with a descriptor for `handle`: its own, or for a reserved one one that is opened
+    /// for reading meanwhile.
+    func withDescriptor<R>(
+        _ node: Node, _ handle: FileHandle, flags: Int32 = 0,
+        _ body: (FileDescriptor) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        guard ReservedHandle.contains(handle) else { return try body(FileDescriptor(handle)) }
+        let fd = try reopen(node, flags: O_RDONLY | flags)
+        defer { Syscall.close(fd) }
+        return try body(fd)
     }
 
     /// Opens `node` for reading or writing: its own descriptor is only a reference.
@@ -31,28 +66,13 @@ extension MirrorFS {
         }
     }
 
-    public func read(
-        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
-        into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> ReadResult {
-        let node = try node(id)
-        let fd = FileDescriptor(handle)
-        // Sent by splice(2) after this returns, so too late for the access time; and below this
-        // size its system calls cost more than the copy.
-        if !coherence.isAccelerated, buffer.count >= 1 << 16 {
-            return .file(fd, offset: offset)
-        }
-        let count = try Syscall.read(fd, at: offset, into: buffer)
-        touched(node)
-        return .bytes(count)
-    }
-
     public func write(
         _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
+        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
         let fd = FileDescriptor(handle)
-        return try change(try node(id)) { (_) throws(Errno) in
+        return try change(try node(id), .data) { () throws(Errno) in
             // A file that may only grow: pwrite(2) would append instead.
             if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
             return try source.write(to: fd, at: offset, appends: appends)
@@ -62,17 +82,19 @@ extension MirrorFS {
     public func flush(
         _ context: RequestContext, node: NodeID, handle: FileHandle
     ) throws(Errno) {
-        try Syscall.flush(FileDescriptor(handle))
+        if !ReservedHandle.contains(handle) { try Syscall.flush(FileDescriptor(handle)) }
     }
 
     public func release(node id: NodeID, handle: FileHandle) {
+        if ReservedHandle.contains(handle) { return }
         let fd = FileDescriptor(handle)
         guard coherence.isAccelerated, let node = nodes.node(id) else {
             return Syscall.close(fd)
         }
         // Closing changes attributes: XFS frees what it allocated ahead, in older kernels also when
         // the descriptor only reads. A failure only means: not cached.
-        _ = try? change(node) { (hold) throws(Errno) in
+        _ = try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            hold.revoke(nodeid: id)
             Syscall.close(fd)
             try publish(hold, node)
         }
@@ -85,23 +107,29 @@ extension MirrorFS {
         // Also allocates and frees. Not under the node's lock, since it may take long: only
         // attributes change, and whoever sees new ones has published them.
         defer { touched(node) }
-        try Syscall.sync(FileDescriptor(handle), dataOnly: dataOnly)
+        try withDescriptor(node, handle) { (fd) throws(Errno) in
+            try Syscall.sync(fd, dataOnly: dataOnly)
+        }
     }
 
     public func allocate(
         _ context: RequestContext, node id: NodeID, handle: FileHandle, mode: Int32,
         offset: Int64, length: Int64
     ) throws(Errno) {
-        try change(try node(id)) { (_) throws(Errno) in
+        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
+        try change(try node(id), .data) { () throws(Errno) in
             try Syscall.allocate(
                 FileDescriptor(handle), mode: mode, offset: offset, length: length)
         }
     }
 
     public func seek(
-        _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64, whence: Int32
+        _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
+        whence: Int32
     ) throws(Errno) -> Int64 {
-        try Syscall.seek(FileDescriptor(handle), to: offset, whence: whence)
+        try withDescriptor(try node(id), handle) { (fd) throws(Errno) in
+            try Syscall.seek(fd, to: offset, whence: whence)
+        }
     }
 
     public func copyRange(
@@ -109,11 +137,14 @@ extension MirrorFS {
         flags: UInt32
     ) throws(Errno) -> Int {
         let sourceNode = try node(source.node)
-        let copied = try change(try node(target.node)) { (_) throws(Errno) in
-            try Syscall.copyRange(
-                from: FileDescriptor(source.handle), at: source.offset,
-                to: FileDescriptor(target.handle), at: target.offset, count: count,
-                flags: flags)
+        let targetNode = try node(target.node)
+        guard !ReservedHandle.contains(target.handle) else { throw .badFileDescriptor }
+        let copied = try withDescriptor(sourceNode, source.handle) { (fd) throws(Errno) in
+            try change(targetNode, .data) { () throws(Errno) in
+                try Syscall.copyRange(
+                    from: fd, at: source.offset, to: FileDescriptor(target.handle),
+                    at: target.offset, count: count, flags: flags)
+            }
         }
         touched(sourceNode)
         return copied

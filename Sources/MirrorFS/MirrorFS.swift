@@ -70,6 +70,8 @@ public final class MirrorFS: FileSystem {
             // The daemon writes with CAP_FSETID, by which SOURCE would keep set-user-id bits.
             .handlesKillPrivileges,
         ])
+        // A symbolic link never changes: the kernel may keep the target as long as the node.
+        connection.wanted.insert(.cacheSymlinks)
         // Pays only where somebody remembers what it returns.
         if coherence.isAccelerated || options.entryTimeout > 0 {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])
@@ -164,7 +166,7 @@ public final class MirrorFS: FileSystem {
             throw error
         }
         if node.isKnown.load(ordering: .relaxed) {
-            hold.publish(nodeid: node.id, attributes: status)
+            hold.publish(nodeid: node.id, attributes: status, &node.versions)
         }
         return status
     }
@@ -215,7 +217,7 @@ public final class MirrorFS: FileSystem {
             let node = known ?? nodes.insert(identity, owning: source)
             if known != nil, let fd { Syscall.close(fd) }
             node.add(lookups: 1)
-            hold.publish(nodeid: node.id, attributes: status)
+            hold.publish(nodeid: node.id, attributes: status, &node.versions)
             return Entry(
                 nodeID: node.id, attributes: status, entryTimeout: options.entryTimeout,
                 attributeTimeout: options.attributeTimeout)

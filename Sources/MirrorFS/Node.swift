@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import KernelCache
 import Synchronization
 import Syscall
 import SystemPackage
@@ -22,7 +23,8 @@ struct Identity: Hashable, Sendable {
 ///
 /// Holds the file open (`O_PATH`): the inode number cannot be reused, and data and attributes
 /// outlive the last name, for as long as the kernel has the node.
-final class Node: Sendable {
+final class Node: @unchecked Sendable {
+    // Safe to share: `versions` is guarded by the node's lock, the rest constant or atomic.
     let id: NodeID
     let identity: Identity
     let fd: FileDescriptor
@@ -32,6 +34,9 @@ final class Node: Sendable {
     /// False once the node has left the table: a request that was interrupted may still be at work
     /// on it, but must not publish it. Read and written under the node's lock.
     let isKnown = Atomic(true)
+
+    /// What of its cached state is still true. Read and written under the node's lock only.
+    var versions = Versions()
 
     /// Takes ownership of `fd`.
     init(id: NodeID, identity: Identity, owning fd: FileDescriptor) {

@@ -3,9 +3,10 @@ import Glibc
 import SystemPackage
 
 extension Syscall {
-    /// `O_PATH` and `O_DIRECT`, which Swift does not see: glibc has them under _GNU_SOURCE only.
+    /// `O_PATH`, `O_DIRECT` and `O_NOATIME`, which Swift does not see: glibc has them under _GNU_SOURCE only.
     public static let openPath = Int32(LINUX_O_PATH)
     public static let openDirect = Int32(LINUX_O_DIRECT)
+    public static let openNoAccessTime = Int32(LINUX_O_NOATIME)
 
     /// openat(2).
     /// - Parameter flags: `O_*`; `O_CLOEXEC` is always added.

@@ -42,7 +42,7 @@ struct Daemon {
     /// In one line: accelerated, or why not.
     private func announcement(_ reason: String?) -> String {
         guard let reason else {
-            return "\(plan.mountpoint): accelerated: the kernel answers LOOKUP and GETATTR"
+            return "\(plan.mountpoint): accelerated: the kernel answers what it has seen"
         }
         let hint = accelerate == .off ? "" : "; `shortfuse doctor` tells more"
         return "\(plan.mountpoint): not accelerated: \(reason)\(hint)"

@@ -7,7 +7,7 @@ enum KernelProbe {
     static func programs() -> SystemFacts.Outcome {
         do {
             let cache = try KernelCache(
-                options: .init(slots: 64, names: 64), logger: Logger(label: "doctor")
+                options: .init(slots: 64, names: 64, dataBytes: 0), logger: Logger(label: "doctor")
             ) { _, _ in }
             cache.close()
             return .works

@@ -21,6 +21,9 @@ struct Mount: ParsableCommand {
               fsname=NAME     what df shows as the device (SOURCE if not given)
               subtype=NAME    what mount shows after "fuse." (shortfuse if not given)
               max_read=BYTES
+              cache_data=BYTES      how much file data the kernel keeps (64M), taken at once;
+                                    0: none, and every open goes to the daemon
+              cache_file_max=BYTES  up to which size a file's data is kept (1M)
               context=… fscontext=… defcontext=… rootcontext=…   for SELinux
             default_permissions is always on: the kernel checks owners and modes. As with any \
             libfuse mount, nosuid and nodev are in force unless suid and dev are given. The \

@@ -8,6 +8,10 @@ struct MountOptions: Equatable, Sendable {
     private(set) var forLibfuse: [String] = []
     private(set) var sourceName: String?
     private(set) var subtype = "shortfuse"
+    /// Bytes of file data that the kernel keeps; 0: none.
+    private(set) var cacheData = 64 << 20
+    /// Bytes up to which a file's data is kept.
+    private(set) var cacheFileMax = 1 << 20
 
     /// - Parameter arguments: the values of all -o, each a list with commas.
     init(parsing arguments: [String]) throws(Failure) {
@@ -56,6 +60,10 @@ struct MountOptions: Equatable, Sendable {
             let bytes = value.flatMap { UInt32($0) } ?? 0
             try require(option, bytes >= 4096, "needs a number of bytes from 4096 on")
             forLibfuse.append(option)
+        case "cache_data":
+            cacheData = try bytes(option, value, upTo: 1 << 40)
+        case "cache_file_max":
+            cacheFileMax = try bytes(option, value, upTo: 1 << 40)
         case "context", "fscontext", "defcontext", "rootcontext":
             try require(option, value?.isEmpty == false, "needs an SELinux context")
             forLibfuse.append(key + "=" + Self.escape(value ?? ""))
@@ -77,6 +85,20 @@ struct MountOptions: Equatable, Sendable {
         _ option: String, _ condition: Bool, _ what: String
     ) throws(Failure) {
         guard condition else { throw Failure("-o \(option): \(what)") }
+    }
+
+    /// A number of bytes, as in 4096, 512K, 64M or 1G.
+    private func bytes(
+        _ option: String, _ value: String?, upTo limit: Int
+    ) throws(Failure) -> Int {
+        let text = value ?? ""
+        let shift = ["K": 10, "M": 20, "G": 30][text.last?.uppercased() ?? ""]
+        let number = Int(shift == nil ? text : String(text.dropLast())) ?? -1
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << (shift ?? 0))
+        try require(
+            option, number >= 0 && !overflow && bytes <= limit,
+            "needs a number of bytes up to 1024G, as in 65536 or 64M")
+        return bytes
     }
 
     private static func parts(_ option: String) -> (key: String, value: String?) {

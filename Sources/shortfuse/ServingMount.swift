@@ -29,7 +29,9 @@ final class ServingMount {
         let nodes = NodeTable(gauge: counters.nodes)
         let cache = try KernelCache(
             options: .init(
-                slots: daemon.cacheEntries, names: daemon.cacheEntries, pinDirectory: pins),
+                slots: daemon.cacheEntries, names: daemon.cacheEntries,
+                dataBytes: daemon.options.cacheData, fileMax: daemon.options.cacheFileMax,
+                pinDirectory: pins),
             logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache

@@ -24,11 +24,11 @@ final class Bench {
     var absent = 0
 
     /// - Parameter slots: few, so that nodes fight for them.
-    init(slots: Int = 64, names: Int = 64) throws {
+    init(slots: Int = 64, names: Int = 64, dataBytes: Int = 1 << 20) throws {
         var template = Array("/tmp/coherence-test.XXXXXX".utf8CString)
         source = String(cString: try #require(mkdtemp(&template)))
         cache = try KernelCache(
-            options: .init(slots: slots, names: names), logger: Logger(label: "test"),
+            options: .init(slots: slots, names: names, dataBytes: dataBytes), logger: Logger(label: "test"),
             ledger: { [nodes] in nodes.credit(nodeid: $0, lookups: $1) })
         mirror = try MirrorFS(
             source: FilePath(source), nodes: nodes, coherence: Coherence(cache: cache))

@@ -21,11 +21,12 @@ final class RecordingLedger: Sendable {
     var total: UInt64 { entries.withLock { $0.reduce(0) { $0 + $1.lookups } } }
 }
 
-func makeCache(slots: Int = 64, names: Int = 1024, ledger: RecordingLedger = RecordingLedger())
-    throws -> KernelCache
-{
+func makeCache(
+    slots: Int = 64, names: Int = 1024, dataBytes: Int = 1 << 20,
+    ledger: RecordingLedger = RecordingLedger()
+) throws -> KernelCache {
     try KernelCache(
-        options: .init(slots: slots, names: names), logger: Logger(label: "test"),
+        options: .init(slots: slots, names: names, dataBytes: dataBytes), logger: Logger(label: "test"),
         ledger: { ledger.add($0, $1) })
 }
 
@@ -77,6 +78,13 @@ extension KernelCache {
             opcode: FUSE_GETATTR.rawValue, nodeid: nodeid,
             input: .init(repeating: 0, count: MemoryLayout<fuse_getattr_in>.size),
             reply: fuse_attr_out.self, change: change)
+    }
+
+    /// As at the first publish of a node.
+    func publishAttributes(nodeid: UInt64, attributes: stat) {
+        var versions = Versions()
+        versions.version = 1
+        publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
     }
 
     func publishName(_ parent: UInt64, _ name: [UInt8], _ nodeid: UInt64) {

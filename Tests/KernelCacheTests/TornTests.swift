@@ -58,11 +58,11 @@ import Testing
     /// A writer slow enough to be caught in the middle: half the fields, a pause, the rest.
     private func writeSlowly(_ cache: KernelCache, _ node: UInt64, _ seed: UInt64, locked: Bool) {
         let slot = cache.slots + Int(node & 63)
-        if locked { sf_slot_lock(slot) }
+        if locked { sf_seq_lock(&slot.pointee.seq) }
         slot.pointee.attr.size = seed
         usleep(1)
-        withUnsafePointer(to: attributes(seed)) { sf_slot_write(slot, node, $0) }
-        if locked { sf_slot_unlock(slot) }
+        withUnsafePointer(to: attributes(seed)) { sf_slot_write(slot, node, $0, 1, 0, 0) }
+        if locked { sf_seq_unlock(&slot.pointee.seq) }
     }
 
     @Test func slowWriterDoesNotTear() throws {

@@ -12,7 +12,7 @@
 
 enum sf_const {
 	/* Raised with every change of a struct below; module and daemon must agree. */
-	SF_ABI_VERSION = 1,
+	SF_ABI_VERSION = 2,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -31,8 +31,21 @@ enum sf_const {
 	 */
 	SF_IN_SHORT = 33,
 
-	/* Longest reply that a program can give: struct fuse_entry_out. */
+	/* Longest reply but for READ's: struct fuse_entry_out. */
 	SF_OUT_MAX = 128,
+
+	/*
+	 * Bytes of file data in one element of the map `data`, and what one run
+	 * of READ's program answers at the most. Raising it wastes more behind
+	 * the end of small files.
+	 */
+	SF_BLOCK = 4096,
+
+	/*
+	 * A block may be in so many elements of `data`. Raising it costs a look at
+	 * each in a READ that misses; lowering it evicts hot blocks that crowd.
+	 */
+	SF_WAYS = 8,
 
 	/*
 	 * Names up to this many bytes live in the map `names`, longer ones in
@@ -40,7 +53,22 @@ enum sf_const {
 	 */
 	SF_SHORT_NAME = 32,
 	SF_LONG_NAME = 256,
+
+	/*
+	 * Names of extended attributes up to this long (with their NUL), and
+	 * values up to this long, live in `replies`. Raising either costs memory
+	 * for every entry; the name must fit SF_IN_SHORT behind a getxattr_in.
+	 */
+	SF_REPLY_NAME = 32,
+	SF_REPLY_MAX = 96,
 };
+
+/*
+ * Set in the file handle of every OPEN answered in kernel; below it the version
+ * of the node at that moment. The daemon has nothing open for such a handle and
+ * serves it by nodeid.
+ */
+#define SF_FH_RESERVED (1ULL << 63)
 
 /* What a program returns. */
 enum sf_verdict {
@@ -50,17 +78,38 @@ enum sf_verdict {
 
 /*
  * One request, as the hook shows it to the program of its opcode. The program
- * reads opcode .. out_size and in, and writes error and out.
+ * reads nodeid .. out_size and in, and writes error and out; out_size only
+ * where the reply's length may vary (READ, READLINK, extended attributes).
  */
 struct sf_ctx {
-	__u64 nodeid;   /* the node the request is about (LOOKUP: the parent) */
-	__u32 opcode;   /* enum fuse_opcode */
-	__u32 in_size;  /* bytes used in `in`, zeros follow: see SF_IN_SHORT */
-	__u32 out_size; /* bytes the kernel wants in `out` */
-	__s32 error;    /* 0 or a negative errno; `out` counts only if 0 */
-	__u64 reserved;
+	__u64 nodeid;       /* the node the request is about (LOOKUP: the parent) */
+	__u32 opcode;       /* enum fuse_opcode */
+	__u32 in_size;      /* bytes used in `in`, zeros follow: see SF_IN_SHORT */
+	__u32 out_size;     /* bytes the kernel wants; then bytes in `out` */
+	__s32 error;        /* 0 or a negative errno; `out` counts only if 0 */
+	__u64 cookie;       /* READ: 0 in the first run, kept until the last */
 	__u8 in[SF_IN_MAX]; /* all in_args, one behind the other */
 	__u8 out[SF_OUT_MAX];
+};
+
+/*
+ * READ's: run once for each block that the request touches, with its part of
+ * the request in `in` (struct fuse_read_in). `block` mirrors the block of the
+ * file: a byte is where it is in there. Fewer bytes than wanted are the end.
+ */
+struct sf_read_ctx {
+	struct sf_ctx head; /* head.out is not used */
+	__u64 block[SF_BLOCK / 8];
+};
+
+/* The constants of the programs, set by the daemon before load. */
+struct sf_config {
+	/* log2 of the slots in `attrs`. One more doubles the map's memory. */
+	__u32 slot_bits;
+	/* Sets of SF_WAYS blocks in `data`. */
+	__u32 data_sets;
+	/* Larger files are opened by the daemon: their data is not kept. */
+	__u64 file_max;
 };
 
 /*
@@ -75,13 +124,24 @@ struct sf_ctx {
  *        tag of the node that they answer for. So no lookup is lost or booked
  *        to another node, whatever happens to the slot meanwhile.
  * nodeid 0: no attributes here.
+ * version        of the node's data (a directory's: of its names). Never used
+ *        twice by one daemon, so what was cached under another version is
+ *        void without being touched.
+ * xattr_version  the same of its extended attributes; never used twice for
+ *        one node.
+ * kept   the version that the kernel's own cache of the node is known to be
+ *        of. A file's: the page cache may be kept at OPEN if this is the
+ *        version; programs set it at RELEASE. 0: the daemon has not opened it
+ *        yet. A directory's: its listing is in the kernel.
  */
 struct sf_attr_slot {
-	__u64 seq;
+	__u32 seq;
+	__u32 xattr_version;
 	__u64 grant;
 	__u64 nodeid;
 	struct fuse_attr attr;
-	__u64 spare[2]; /* to two cache lines */
+	__u64 version;
+	__u64 kept;
 };
 
 #define SF_GRANT_COUNT 0xffffffffULL
@@ -109,6 +169,53 @@ struct sf_long_name {
 struct sf_dentry {
 	__u64 nodeid;
 	__u64 generation;
+};
+
+/*
+ * An element of the map `data`, an array that the daemon writes through mmap:
+ * one block of a file. Block I of node N is in the set sf_block_set(N, I), if
+ * anywhere. It counts only while the node's slot has the same version.
+ *
+ * seq    as in struct sf_attr_slot.
+ * used   set by programs, cleared by the daemon on its search for room.
+ * nodeid 0: nothing here.
+ */
+struct sf_block {
+	__u32 seq;
+	__u32 used;
+	__u64 nodeid;
+	__u64 index;
+	__u64 version;
+	__u64 data[SF_BLOCK / 8]; /* zeros behind the end of the file */
+};
+
+/* The set of a block: multiplicative hashing, then scaled to the number of sets. */
+#define sf_block_set(nodeid, index, sets)                                                        \
+	((__u32)((((((nodeid)*0x9E3779B97F4A7C15ULL) ^ (index)) * 0xD6E8FEB86659FD93ULL >> 32) * \
+		  (sets)) >>                                                                     \
+		 32))
+
+/* Key of `replies`: what was asked of a node, zero-padded. */
+struct sf_reply_key {
+	__u64 nodeid;
+	__u32 opcode;
+	__u32 reserved;
+	char name[SF_REPLY_NAME]; /* GETXATTR's, else empty */
+};
+
+/*
+ * Value of `replies`: the reply to READLINK, GETXATTR, LISTXATTR or STATFS.
+ * Counts while the node's slot has the same xattr_version; STATFS's until
+ * `expires`, in nanoseconds of CLOCK_MONOTONIC. `generation` as in sf_dentry.
+ */
+struct sf_reply {
+	__u64 generation;
+	__u64 expires;
+	__u32 xattr_version;
+	__s32 error; /* 0 or a negative errno */
+	__u32 size;  /* bytes used in `bytes` */
+	__u32 reserved;
+	__u8 bytes[SF_REPLY_MAX];
 };
 
 /* Value of `counters`, per CPU, by opcode. */
@@ -144,6 +251,14 @@ struct sf_layout {
 	struct sf_field in_pages; /* fuse_args.in_pages: offset in bits, 1 bit */
 	struct sf_field out_pages;
 	struct sf_field out_argvar;
+	struct sf_field page_zeroing;
+	struct sf_field end;         /* fuse_args.end: (fuse_mount, fuse_args, error) */
+	struct sf_field pages;       /* fuse_args_pages.pages, an array of pages */
+	struct sf_field descs;       /* fuse_args_pages.descs, one for each */
+	struct sf_field num_pages;   /* fuse_args_pages.num_pages */
+	struct sf_field desc;        /* struct fuse_page_desc */
+	struct sf_field desc_length; /* fuse_page_desc.length */
+	struct sf_field desc_offset;
 	struct sf_field mount_fc;       /* fuse_mount.fc */
 	struct sf_field mount_entry;    /* fuse_mount.fc_entry */
 	struct sf_field dev_fc;         /* fuse_dev.fc */

@@ -1,0 +1,85 @@
+import CLibBPF
+import CShortfuseABI
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// The reply to READLINK, GETXATTR, LISTXATTR or STATFS, as the kernel is to give it.
+public struct CachedReply {
+    /// Bytes of the longest one.
+    public static let maxSize = Int(SF_REPLY_MAX.rawValue)
+
+    var reply = sf_reply()
+
+    /// These bytes; nil if they are too many to be kept.
+    public init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count <= Self.maxSize else { return nil }
+        withUnsafeMutableBytes(of: &reply.bytes) { $0.copyMemory(from: bytes) }
+        reply.size = UInt32(bytes.count)
+    }
+
+    /// This error.
+    public init(_ error: Errno) {
+        reply.error = -error.rawValue
+    }
+
+    /// STATFS's.
+    public init(_ statistics: statvfs) {
+        withUnsafePointer(to: statistics) { sf_reply_statfs(&reply, $0) }
+    }
+}
+
+/// What a reply is the reply to.
+public enum CachedQuestion {
+    case readLink
+    /// Of this name.
+    case extendedAttribute(UnsafePointer<CChar>)
+    case extendedAttributeNames
+    case statistics
+}
+
+/// Short replies, in a hash map written by system calls.
+extension KernelCache {
+    /// STATFS, and nothing else, may be so old.
+    private static let statisticsLife: UInt64 = 1_000_000_000
+
+    /// A reply that does not fit in costs speed only. Nothing needs to be revoked: another version
+    /// of the extended attributes makes it void.
+    func publishReply(
+        nodeid: UInt64, xattrVersion: UInt32, question: CachedQuestion, reply: CachedReply
+    ) {
+        guard var key = Self.key(nodeid: nodeid, question) else { return }
+        var value = reply.reply
+        value.xattr_version = xattrVersion
+        value.generation = generation.wrappingAdd(1, ordering: .relaxed).newValue
+        if key.opcode == FUSE_STATFS.rawValue {
+            value.expires = monotonicNanoseconds() &+ Self.statisticsLife
+        }
+        _ = bpf_map_update_elem(object.maps.replies, &key, &value, UInt64(BPF_ANY))
+    }
+
+    private static func key(nodeid: UInt64, _ question: CachedQuestion) -> sf_reply_key? {
+        var key = sf_reply_key()
+        key.nodeid = nodeid
+        switch question {
+        case .readLink: key.opcode = FUSE_READLINK.rawValue
+        case .extendedAttributeNames: key.opcode = FUSE_LISTXATTR.rawValue
+        case .statistics: key.opcode = FUSE_STATFS.rawValue
+        case .extendedAttribute(let name):
+            key.opcode = FUSE_GETXATTR.rawValue
+            let length = strlen(name)
+            guard length < SF_REPLY_NAME.rawValue else { return nil }
+            withUnsafeMutableBytes(of: &key.name) {
+                $0.copyMemory(from: .init(start: name, count: length))
+            }
+        }
+        return key
+    }
+}
+
+/// CLOCK_MONOTONIC, which programs read, too.
+private func monotonicNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) &* 1_000_000_000 &+ UInt64(now.tv_nsec)
+}

@@ -1,0 +1,118 @@
+import CShortfuseABI
+import Glibc
+import SystemPackage
+
+/// The right to publish and revoke what is cached of a node, while it is locked.
+public struct NodeHold: ~Copyable {
+    let cache: KernelCache?
+
+    /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
+    /// been read from the source under this hold.
+    ///
+    /// A ctime that moved without `begin` tells of a change behind the mount: all else that is
+    /// cached of the node is void then.
+    public func publish(nodeid: UInt64, attributes: stat, _ versions: inout Versions) {
+        guard let cache else { return }
+        let ctime = Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
+            &+ Int64(attributes.st_ctim.tv_nsec)
+        if versions.version == 0 {
+            versions.version = cache.freshVersion()
+            // The kernel has nothing of a new node, so nothing old.
+            if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
+        } else if versions.ctime != 0, versions.ctime != ctime {
+            versions.version = cache.freshVersion()
+            versions.xattrVersion &+= 1
+        }
+        versions.ctime = ctime
+        cache.publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
+    }
+
+    /// Takes the attributes of `nodeid` out of the maps, and all else with them until they are
+    /// published again.
+    public func revoke(nodeid: UInt64) {
+        cache?.revokeAttributes(nodeid: nodeid)
+    }
+
+    /// Makes void what is cached of `nodeid` within `scope`. Call before the source changes.
+    public func begin(_ scope: ChangeScope, nodeid: UInt64, _ versions: inout Versions) {
+        guard let cache else { return }
+        cache.revokeAttributes(nodeid: nodeid)
+        versions.ctime = 0
+        if scope.contains(.xattrs) { versions.xattrVersion &+= 1 }
+        if scope.contains(.data) {
+            // The kernel makes the same change in its page cache: what was of the old version
+            // becomes of the new one.
+            let isKept = isKept(nodeid: nodeid, versions)
+            versions.version = cache.freshVersion()
+            if isKept { versions.kept = versions.version }
+        } else if scope.contains(.names) {
+            versions.version = cache.freshVersion()
+        }
+    }
+
+    /// The file could be opened for reading: from now on the kernel may answer that itself.
+    ///
+    /// Call `publish` after it, under the same hold.
+    public func noteOpened(_ versions: inout Versions) {
+        versions.mayOpen = true
+    }
+
+    /// The handle that the kernel would give out, and whether the page cache is to be kept. After
+    /// `publish`.
+    public func reservedHandle(
+        nodeid: UInt64, _ versions: Versions
+    ) -> (handle: UInt64, keepsCache: Bool) {
+        (sf_fh_reserved | versions.version, isKept(nodeid: nodeid, versions))
+    }
+
+    private func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
+        versions.kept == versions.version
+            || cache?.isKept(nodeid: nodeid, version: versions.version) ?? false
+    }
+
+    /// The kernel reads a directory from its start.
+    public func noteListingBegun(_ versions: inout Versions) {
+        versions.listing = versions.version
+    }
+
+    /// The kernel has read to the end of a directory. If nothing changed since the start, it has
+    /// the whole, and may open the directory by itself. Call `publish` after it.
+    public func noteListingEnded(_ versions: inout Versions) {
+        guard versions.version != 0, versions.listing == versions.version else { return }
+        versions.kept = versions.version
+        versions.mayOpen = true
+    }
+
+    /// Lets the kernel answer READ: `bytes`, which were read from the source at block `index` on
+    /// while the node was at `version`. Nothing if that is over.
+    public func publishData(
+        nodeid: UInt64, at version: UInt64, _ versions: Versions, offset: Int64,
+        bytes: UnsafeRawBufferPointer
+    ) {
+        guard let cache, version != 0, version == versions.version else { return }
+        cache.publishData(
+            nodeid: nodeid, version: version,
+            index: UInt64(bitPattern: offset) / UInt64(KernelCache.blockSize), bytes: bytes)
+    }
+
+    /// Lets the kernel answer `question` with `reply`, which must have been read under this hold,
+    /// after `publish`.
+    public func publish(
+        nodeid: UInt64, _ question: CachedQuestion, _ reply: CachedReply, _ versions: Versions
+    ) {
+        cache?.publishReply(
+            nodeid: nodeid, xattrVersion: versions.xattrVersion, question: question, reply: reply)
+    }
+
+    /// LOOKUPs of `nodeid` that the kernel answered since the last call: to be added to its nlookup
+    /// before a FORGET is subtracted.
+    public func harvest(nodeid: UInt64) -> UInt64 {
+        cache?.harvest(nodeid: nodeid, retire: false) ?? 0
+    }
+
+    /// As `harvest`, and no further LOOKUP is granted until `nodeid` is published again: call it
+    /// when nlookup would drop to 0, and free the node only if this too returns 0.
+    public func retire(nodeid: UInt64) -> UInt64 {
+        cache?.harvest(nodeid: nodeid, retire: true) ?? 0
+    }
+}

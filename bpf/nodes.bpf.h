@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* LOOKUP and GETATTR: from names and attributes. */
+#ifndef SHORTFUSE_NODES_BPF_H
+#define SHORTFUSE_NODES_BPF_H
+
+#include <linux/errno.h>
+#include "maps.bpf.h"
+#include "slot.bpf.h"
+
+/*
+ * The name is valid only if the same element holds the same value before and
+ * after the attributes were copied (struct sf_dentry says why). So name and
+ * attributes are the truth of one moment.
+ */
+static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const void *key)
+{
+	volatile struct fuse_entry_out *out = (void *)ctx->out;
+	struct sf_dentry *dentry, *again;
+	struct sf_attr_slot *slot;
+	__u64 nodeid, generation;
+
+	dentry = bpf_map_lookup_elem(map, key);
+	if (!dentry)
+		return SF_PASS;
+	generation = READ_ONCE(dentry->generation);
+	nodeid = READ_ONCE(dentry->nodeid);
+
+	slot = slot_of(nodeid);
+	if (!slot || (nodeid && !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr)))
+		return SF_PASS;
+
+	/* Read through dentry: 6.1 does not see that an equal `again` is not NULL. */
+	again = bpf_map_lookup_elem(map, key);
+	if (again != dentry || READ_ONCE(dentry->generation) != generation ||
+	    READ_ONCE(dentry->nodeid) != nodeid)
+		return SF_PASS;
+	if (!nodeid) {
+		ctx->error = -ENOENT;
+		return SF_ANSWER;
+	}
+	/* Counted before it is given: from here the daemon cannot free the node. */
+	if (!slot_grant(slot, nodeid))
+		return SF_PASS;
+
+	out->nodeid = nodeid;
+	out->generation = 0;
+	out->entry_valid = 0;
+	out->attr_valid = 0;
+	out->entry_valid_nsec = 0;
+	out->attr_valid_nsec = 0;
+	ctx->error = 0;
+	return SF_ANSWER;
+}
+
+SEC("syscall")
+int sf_lookup(struct sf_ctx *ctx)
+{
+	/* A name is at least one byte, and its NUL is counted too. */
+	if (ctx->opcode != FUSE_LOOKUP || ctx->out_size != sizeof(struct fuse_entry_out) ||
+	    ctx->in_size < 2 || ctx->in_size > SF_LONG_NAME)
+		return refuse(FUSE_LOOKUP);
+
+	if (ctx->in_size <= SF_SHORT_NAME + 1) {
+		struct sf_name key = {.parent = ctx->nodeid};
+
+		copy_words(key.name, ctx->in, sizeof(key.name));
+		return count(FUSE_LOOKUP, answer_lookup(ctx, &names, &key));
+	} else {
+		struct sf_long_name key = {.parent = ctx->nodeid};
+
+		copy_words(key.name, ctx->in, sizeof(key.name));
+		return count(FUSE_LOOKUP, answer_lookup(ctx, &long_names, &key));
+	}
+}
+
+SEC("syscall")
+int sf_getattr(struct sf_ctx *ctx)
+{
+	volatile struct fuse_attr_out *out = (void *)ctx->out;
+	struct sf_attr_slot *slot;
+
+	/* Open or not (FUSE_GETATTR_FH), a node has one set of attributes. */
+	if (ctx->opcode != FUSE_GETATTR || ctx->out_size != sizeof(struct fuse_attr_out) ||
+	    ctx->in_size != sizeof(struct fuse_getattr_in))
+		return refuse(FUSE_GETATTR);
+
+	slot = slot_of(ctx->nodeid);
+	if (!slot || !slot_copy(slot, ctx->nodeid, (volatile __u64 *)&out->attr))
+		return count(FUSE_GETATTR, SF_PASS);
+
+	out->attr_valid = 0;
+	out->attr_valid_nsec = 0;
+	out->dummy = 0;
+	ctx->error = 0;
+	return count(FUSE_GETATTR, SF_ANSWER);
+}
+
+#endif
