@@ -82,9 +82,7 @@ extension KernelCache {
 
     /// As at the first publish of a node.
     func publishAttributes(nodeid: UInt64, attributes: stat) {
-        var versions = Versions()
-        versions.version = 1
-        publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
+        publishAttributes(nodeid: nodeid, attributes: attributes, versions: Versions(at: 1))
     }
 
     func publishName(_ parent: UInt64, _ name: [UInt8], _ nodeid: UInt64) {
@@ -103,6 +101,17 @@ extension KernelCache {
                 revokeName(parent: parent, name: start)
             }
         }
+    }
+}
+
+extension Versions {
+    /// At `version`; `kept` and `mayOpen` as after the daemon's first OPEN.
+    init(at version: UInt64, xattrs: UInt32 = 0, kept: UInt64? = nil, mayOpen: Bool = true) {
+        self.init()
+        self.version = version
+        self.xattrVersion = xattrs
+        self.kept = kept ?? version
+        self.mayOpen = mayOpen
     }
 }
 
