@@ -50,6 +50,8 @@ static __always_inline long copy_reply(struct sf_ctx *ctx, const struct sf_reply
 	again = bpf_map_lookup_elem(&replies, key);
 	if (again != reply || READ_ONCE(reply->generation) != generation)
 		return 0;
+	if (key->opcode == FUSE_STATFS)
+		WRITE_ONCE(reply->used, 1);
 	*valid = key->opcode == FUSE_STATFS || slot_is_same(slot, seq);
 	return result;
 }

@@ -58,6 +58,13 @@ extension KernelCache {
         _ = bpf_map_update_elem(object.maps.replies, &key, &value, UInt64(BPF_ANY))
     }
 
+    /// True if the kernel has answered STATFS of `nodeid` since it was last published.
+    func areStatisticsUsed(nodeid: UInt64) -> Bool {
+        guard var key = Self.key(nodeid: nodeid, .statistics) else { return false }
+        var value = sf_reply()
+        return bpf_map_lookup_elem(object.maps.replies, &key, &value) == 0 && value.used != 0
+    }
+
     private static func key(nodeid: UInt64, _ question: CachedQuestion) -> sf_reply_key? {
         var key = sf_reply_key()
         key.nodeid = nodeid

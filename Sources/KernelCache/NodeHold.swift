@@ -104,6 +104,11 @@ public struct NodeHold: ~Copyable {
             nodeid: nodeid, xattrVersion: versions.xattrVersion, question: question, reply: reply)
     }
 
+    /// True if the kernel has answered STATFS of `nodeid` since it was last published.
+    public func areStatisticsUsed(nodeid: UInt64) -> Bool {
+        cache?.areStatisticsUsed(nodeid: nodeid) ?? false
+    }
+
     /// LOOKUPs of `nodeid` that the kernel answered since the last call: to be added to its nlookup
     /// before a FORGET is subtracted.
     public func harvest(nodeid: UInt64) -> UInt64 {

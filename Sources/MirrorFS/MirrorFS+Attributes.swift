@@ -92,11 +92,26 @@ extension MirrorFS {
         _ context: RequestContext, of id: NodeID
     ) throws(Errno) -> statvfs {
         let node = try node(id)
+        guard coherence.isAccelerated else { return try Syscall.fileSystemStatus(node.fd) }
+        statisticsKeeper.keep(id) { [weak self] in self?.refreshStatistics(of: id) }
+        return try publishStatistics(of: node).statistics
+    }
+
+    /// - Returns: whether the kernel has answered with the ones before.
+    private func refreshStatistics(of id: NodeID) -> Bool? {
+        nodes.node(id).flatMap { try? publishStatistics(of: $0).wereUsed }
+    }
+
+    private func publishStatistics(
+        of node: Node
+    ) throws(Errno) -> (statistics: statvfs, wereUsed: Bool) {
         let statistics = try Syscall.fileSystemStatus(node.fd)
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-            hold.publish(nodeid: id, .statistics, CachedReply(statistics), node.versions)
+        let wereUsed = try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            let wereUsed = hold.areStatisticsUsed(nodeid: node.id)
+            hold.publish(nodeid: node.id, .statistics, CachedReply(statistics), node.versions)
+            return wereUsed
         }
-        return statistics
+        return (statistics, wereUsed)
     }
 }
 

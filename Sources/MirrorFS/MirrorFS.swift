@@ -25,6 +25,7 @@ public final class MirrorFS: FileSystem {
     let options: Options
     let ownership = Ownership()
     let log: Logger
+    let statisticsKeeper = StatisticsKeeper()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
     private let miscounted = Atomic(false)
 
@@ -76,6 +77,10 @@ public final class MirrorFS: FileSystem {
         if coherence.isAccelerated || options.entryTimeout > 0 {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])
         }
+    }
+
+    public func destroy() {
+        statisticsKeeper.stop()
     }
 
     public func mounted(device: dev_t) {

@@ -17,7 +17,7 @@ SHORTFUSE=$WORK/bin/shortfuse
 # shellcheck disable=SC2034 # for the tests
 HAMMER=$WORK/bin/hammer
 mkdir -p "$WORK/bin"
-cp "$ROOT/.build/release/shortfuse" "$TOOLS/hammer" "$TOOLS/attach-probe" "$WORK/bin/"
+cp "$ROOT/.build/release/shortfuse" "$TOOLS/hammer" "$TOOLS/attach-probe" "$TOOLS/io-check" "$WORK/bin/"
 
 fail() {
     printf '    %s\n' "$*" >&2

@@ -214,7 +214,7 @@ struct sf_reply {
 	__u32 xattr_version;
 	__s32 error; /* 0 or a negative errno */
 	__u32 size;  /* bytes used in `bytes` */
-	__u32 reserved;
+	__u32 used;  /* set by STATFS's program */
 	__u8 bytes[SF_REPLY_MAX];
 };
 
