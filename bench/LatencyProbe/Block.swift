@@ -15,7 +15,6 @@ final class Block {
     private let calls: UnsafeMutableBufferPointer<Call>
     /// Aligned as O_DIRECT may demand.
     private let buffer: UnsafeMutableRawPointer
-    private static let bufferSize = DataSet.largestSize
     /// Nanoseconds per call of the last `run`.
     let samples: UnsafeMutableBufferPointer<UInt64>
 
@@ -28,7 +27,7 @@ final class Block {
             })
         samples = .allocate(capacity: entries.count)
         samples.initialize(repeating: 0)
-        buffer = .allocate(byteCount: Self.bufferSize, alignment: 4096)
+        buffer = .allocate(byteCount: DataSet.largestSize, alignment: 4096)
     }
 
     deinit {
@@ -148,7 +147,7 @@ final class Block {
         let buffer = buffer
         let target = buffer.assumingMemoryBound(to: CChar.self)
         return time(count) { call in
-            readlinkat(root, call.path, target, Self.bufferSize) == call.expected.size
+            readlinkat(root, call.path, target, Int(PATH_MAX)) == call.expected.size
         } isRight: { expected in
             lastWord(of: UnsafeRawBufferPointer(start: buffer, count: expected.size))
                 == expected.check
@@ -159,8 +158,8 @@ final class Block {
     private func timeGetxattrAbsent(_ count: Int) -> ProbeError? {
         let buffer = buffer
         return time(count) { call in
-            getxattr(call.path, "user.absent", buffer, Self.bufferSize) == -1
-                && errno == ENODATA
+            // Few bytes: the kernel allocates and clears as many as are asked for.
+            getxattr(call.path, "user.absent", buffer, 256) == -1 && errno == ENODATA
         }
     }
 

@@ -19,8 +19,9 @@ struct DataSet {
     /// 2,000 files of 1–16 KiB, three components deep, as a training set may be laid out.
     let epoch: [RegularFile]
 
-    /// Files for each operation that does not use all of `small`: enough for a 99th percentile.
-    private static let some = 200
+    /// Files for each operation that does not use all of `small`: a few rounds make a 99th
+    /// percentile of them.
+    private static let some = 100
 
     init(files count: Int, depth: Int) {
         let places = Self.places(count, depth: depth)

@@ -21,9 +21,17 @@ struct Root {
         guard descriptor >= 0 else { throw ProbeError(errnoOf: path) }
     }
 
-    /// Makes it the working directory.
-    func enter() throws {
+    /// Runs `body` with it as the working directory.
+    func asWorkingDirectory(_ body: () throws -> Void) throws {
+        let previous = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard previous >= 0 else { throw ProbeError(errnoOf: "working directory") }
+        defer {
+            // To where it came from, by a descriptor: nothing can be in the way.
+            _ = fchdir(previous)
+            close(previous)
+        }
         guard fchdir(descriptor) == 0 else { throw ProbeError(errnoOf: name) }
+        try body()
     }
 
     /// Call at once after the failed call: takes errno.

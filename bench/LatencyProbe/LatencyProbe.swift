@@ -29,18 +29,18 @@ struct LatencyProbe: ParsableCommand {
             open root of the subject
               stat-missing            the same for a name beside each file that does not exist
               open-read-close         openat, one read of the whole file, close, of each
-              open-read-close-1k      the same of 200 files of 1 KiB
-              open-read-close-16k     the same of 200 files of 16 KiB
-              open-read-close-64k     the same of 100 files of 64 KiB
-              open-read-close-direct  the same of 200 files of 4 KiB with O_DIRECT
+              open-read-close-1k      the same of 100 files of 1 KiB
+              open-read-close-16k     the same of 100 files of 16 KiB
+              open-read-close-64k     the same of 50 files of 64 KiB
+              open-read-close-direct  the same of 100 files of 4 KiB with O_DIRECT
               mmap-read               openat, mmap, one byte read of each page, munmap, close, of \
-            200 files of 16 KiB
-              readlink                readlinkat of 200 links
-              getxattr-absent         getxattr of an attribute that does not exist, of 200 files
+            100 files of 16 KiB
+              readlink                readlinkat of 100 links
+              getxattr-absent         getxattr of an attribute that does not exist, of 100 files
               readdir-stat            openat, getdents64 and fstatat of each entry, close, of a \
             directory of 1,000 files: one call is the whole directory; 2 a round
               epoch                   openat, one read of the whole file, close, of each of 2,000 \
-            files of 1-16 KiB, 3 deep, in another order each round
+            files of 1-16 KiB, 3 deep, in another order each round; half as many rounds
 
             Example:
               latency-probe --prepare /srv/data

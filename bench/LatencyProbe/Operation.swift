@@ -32,6 +32,11 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         }
     }
 
+    /// How many of `rounds` are run: an epoch's pass takes long and has samples enough.
+    func rounds(of rounds: Int) -> Int {
+        self == .epoch ? (rounds + 1) / 2 : rounds
+    }
+
     /// In another order each round, the same for all subjects.
     var isShuffled: Bool { self == .epoch }
 

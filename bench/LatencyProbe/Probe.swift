@@ -19,6 +19,7 @@ struct Probe {
     mutating func measure(_ operation: Operation, rounds: Int) throws -> [Row] {
         let entries = operation.entries(in: dataSet)
         let block = Block(operation, on: entries)
+        let rounds = operation.rounds(of: rounds)
         var tallies: [Tally] = []
         for subject in subjects {
             try subject.forgetNodes()
@@ -58,8 +59,9 @@ struct Probe {
         _ operation: Operation, _ block: Block, on subject: Subject
     ) throws -> Bool {
         do {
-            try subject.root.enter()
-            try block.run(under: subject.root.descriptor, count: 1)
+            try subject.root.asWorkingDirectory {
+                try block.run(under: subject.root.descriptor, count: 1)
+            }
             return true
         } catch let error as ProbeError {
             guard let refusal = operation.refusal, error.errorNumber == refusal else {
@@ -82,16 +84,17 @@ struct Probe {
         let subject = tally.subject
         let root = subject.root.descriptor
         do {
-            try subject.root.enter()
-            // So that a subject does not pay for its neighbour's hold on the processor's caches and
-            // for its own daemon's sleep. Where one call takes long, few do.
-            try block.run(under: root, count: min(50, block.count / 2))
-            let before = try subject.requestCount()
-            try block.run(under: root)
-            let after = try subject.requestCount()
-            guard isCounted else { return }
-            tally.add(block.samples, less: clockCost)
-            tally.requests += after - before
+            try subject.root.asWorkingDirectory {
+                // So that a subject does not pay for its neighbour's hold on the processor's caches
+                // and for its own daemon's sleep. Where few calls make a round, one takes long.
+                try block.run(under: root, count: min(50, block.count / 10))
+                let before = try subject.requestCount()
+                try block.run(under: root)
+                let after = try subject.requestCount()
+                guard isCounted else { return }
+                tally.add(block.samples, less: clockCost)
+                tally.requests += after - before
+            }
         } catch let error as ProbeError {
             throw ProbeError("subject \(subject.name): \(error)")
         }
