@@ -49,7 +49,7 @@ struct DataSet {
         small + size1K + size16K + size64K + links + [listing] + epoch
     }
 
-    /// No two files have the same content.
+    /// One for each file, so that their contents differ.
     private static func seed(_ set: UInt64, _ index: Int) -> UInt64 {
         set << 32 | UInt64(index)
     }

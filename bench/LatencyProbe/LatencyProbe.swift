@@ -24,23 +24,22 @@ struct LatencyProbe: ParsableCommand {
             bytes; of each call's result at least the size and the last bytes. An operation that a \
             subject's file system does not have is left out for it.
 
-            Operations, and the calls of a round:
-              stat                    fstatat of each of --files files of 4 KiB, relative to the \
-            open root of the subject
-              stat-missing            the same for a name beside each file that does not exist
-              open-read-close         openat, one read of the whole file, close, of each
-              open-read-close-1k      the same of 100 files of 1 KiB
-              open-read-close-16k     the same of 100 files of 16 KiB
-              open-read-close-64k     the same of 50 files of 64 KiB
-              open-read-close-direct  the same of 100 files of 4 KiB with O_DIRECT
-              mmap-read               openat, mmap, one byte read of each page, munmap, close, of \
-            100 files of 16 KiB
-              readlink                readlinkat of 100 links
-              getxattr-absent         getxattr of an attribute that does not exist, of 100 files
-              readdir-stat            openat, getdents64 and fstatat of each entry, close, of a \
-            directory of 1,000 files: one call is the whole directory; 2 a round
-              epoch                   openat, one read of the whole file, close, of each of 2,000 \
-            files of 1-16 KiB, 3 deep, in another order each round; half as many rounds
+            Operations, and the calls of a round ("read" is one read of the whole file):
+              stat                    fstatat; the --files files of 4 KiB
+              stat-missing            fstatat; a name beside each that does not exist
+              open-read-close         openat, read, close; each of them
+              open-read-close-1k      the same; 100 files of 1 KiB
+              open-read-close-16k     the same; 100 files of 16 KiB
+              open-read-close-64k     the same; 50 files of 64 KiB
+              open-read-close-direct  the same with O_DIRECT; 100 files of 4 KiB
+              mmap-read               openat, mmap, touch of each page, munmap, close;
+                                      100 files of 16 KiB
+              readlink                readlinkat; 100 links
+              getxattr-absent         getxattr of what is not there; 100 files
+              readdir-stat            openat, getdents64 of all, fstatat of each, close:
+                                      one call for a directory of 1,000 files; 2 calls
+              epoch                   openat, read, close; 2,000 files of 1-16 KiB, 3
+                                      deep, shuffled anew each round; half the rounds
 
             Example:
               latency-probe --prepare /srv/data
