@@ -28,6 +28,7 @@ struct Probe {
                 tallies.append(Tally(subject: subject))
             }
         }
+        guard !tallies.isEmpty else { return [] }
         var lastNote = now()
         note("\(operation.rawValue): warm-up, then \(rounds) rounds")
         for round in 0...rounds {
