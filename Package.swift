@@ -61,7 +61,8 @@ let package = Package(
         .executableTarget(
             name: "latency-probe",
             dependencies: [
-                arguments, .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CLinux", "Syscall", arguments, system,
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "bench/LatencyProbe",
             swiftSettings: swiftSettings),

@@ -1,90 +1,96 @@
 import ArgumentParser
 import Glibc
 
-/// What is measured: one call, or a fixed run of calls, per file.
+/// What is measured: one call, or a fixed run of calls.
 enum Operation: String, CaseIterable, ExpressibleByArgument {
     case stat
     case statMissing = "stat-missing"
     case openReadClose = "open-read-close"
+    case openReadClose1K = "open-read-close-1k"
+    case openReadClose16K = "open-read-close-16k"
+    case openReadClose64K = "open-read-close-64k"
+    case openReadCloseDirect = "open-read-close-direct"
+    case mmapRead = "mmap-read"
+    case readlink
+    case getxattrAbsent = "getxattr-absent"
+    case readdirStat = "readdir-stat"
+    case epoch
 
-    /// The paths that the operation is run on.
-    func paths(in dataSet: DataSet) -> [String] {
-        self == .statMissing ? dataSet.missing : dataSet.files
+    /// What the operation is run on, once a round for each.
+    func entries(in dataSet: DataSet) -> [any Entry] {
+        switch self {
+        case .stat, .openReadClose: dataSet.small
+        case .statMissing: dataSet.absent
+        case .openReadClose1K: dataSet.size1K
+        case .openReadClose16K, .mmapRead: dataSet.size16K
+        case .openReadClose64K: dataSet.size64K
+        case .openReadCloseDirect, .getxattrAbsent: dataSet.someSmall
+        case .readlink: dataSet.links
+        // Twice, for two samples a round: each takes as long as 1,000 calls of stat.
+        case .readdirStat: [dataSet.listing, dataSet.listing]
+        case .epoch: dataSet.epoch
+        }
+    }
+
+    /// How many of `rounds` are run: an epoch's pass takes long and has samples enough.
+    func rounds(of rounds: Int) -> Int {
+        self == .epoch ? (rounds + 1) / 2 : rounds
+    }
+
+    /// In another order each round, the same for all subjects.
+    var isShuffled: Bool { self == .epoch }
+
+    /// The error by which a file system says that it has no such operation.
+    var refusal: CInt? {
+        switch self {
+        case .openReadCloseDirect: EINVAL
+        case .getxattrAbsent: EOPNOTSUPP
+        default: nil
+        }
+    }
+
+    /// What a call on `entry` has to bring.
+    func expectation(of entry: any Entry) -> Expectation {
+        switch entry {
+        case let listing as Listing:
+            let total = listing.files.reduce(0) { $0 + $1.size }
+            return Expectation(size: listing.files.count, check: UInt64(total))
+        case let link as SymbolicLink:
+            let target = Array(link.target.utf8)
+            return Expectation(
+                size: target.count, check: target.withUnsafeBytes { lastWord(of: $0) })
+        case let file as RegularFile where self == .mmapRead:
+            let check = file.content().withUnsafeBytes { touchEachPage(of: $0) }
+            return Expectation(size: file.size, check: check)
+        case let file as RegularFile:
+            let check = file.content().withUnsafeBytes { lastWord(of: $0) }
+            return Expectation(size: file.size, check: check)
+        default:
+            return Expectation(size: 0, check: 0)
+        }
     }
 }
 
-/// Paths as C strings, and room for one sample each: made before the clock starts, so that nothing
-/// is allocated or counted by reference while it runs.
-final class Block {
-    private let paths: UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>>
-    private let buffer: UnsafeMutableRawPointer
-    /// Nanoseconds per path of the last `run`.
-    let samples: UnsafeMutableBufferPointer<UInt64>
-
-    init(paths strings: [String]) {
-        paths = .allocate(capacity: strings.count)
-        _ = paths.initialize(fromContentsOf: strings.map { strdup($0)! })
-        samples = .allocate(capacity: strings.count)
-        samples.initialize(repeating: 0)
-        buffer = .allocate(byteCount: DataSet.fileSize, alignment: DataSet.fileSize)
-    }
-
-    deinit {
-        for path in paths { free(path) }
-        paths.deallocate()
-        samples.deallocate()
-        buffer.deallocate()
-    }
-
-    /// Runs `operation` under `root` once for each of the first `limit` paths.
-    func run(_ operation: Operation, under root: CInt, count limit: Int = .max) throws {
-        let count = min(limit, paths.count)
-        let failed: Int?
-        switch operation {
-        case .stat:
-            var status = Glibc.stat()
-            failed = time(count) { path in fstatat(root, path, &status, 0) == 0 }
-        case .statMissing:
-            var status = Glibc.stat()
-            failed = time(count) { path in
-                fstatat(root, path, &status, 0) == -1 && errno == ENOENT
-            }
-        case .openReadClose:
-            let buffer = buffer
-            failed = time(count) { path in
-                let file = openat(root, path, O_RDONLY)
-                let size = read(file, buffer, DataSet.fileSize)
-                return close(file) == 0 && size == DataSet.fileSize
-            }
-        }
-        if let failed {
-            throw ProbeError(
-                "\(operation.rawValue) of \(String(cString: paths[failed])) went wrong")
-        }
-    }
-
-    /// The timed loop. Returns the index of a call that gave the wrong result, if any.
-    @inline(__always)
-    private func time(_ count: Int, _ call: (UnsafePointer<CChar>) -> Bool) -> Int? {
-        let paths = paths
-        let samples = samples
-        var failed: Int?
-        for index in 0..<count {
-            let path = UnsafePointer(paths[index])
-            let start = now()
-            let isRight = call(path)
-            samples[index] = now() &- start
-            if !isRight { failed = index }
-        }
-        return failed
-    }
+/// How a call's result is recognised.
+struct Expectation {
+    /// Bytes, or entries of a directory.
+    let size: Int
+    /// The last bytes, so that neither a short read nor another file's content passes; or what else
+    /// a call adds up.
+    let check: UInt64
 }
 
-/// Nanoseconds of the monotonic clock.
+/// The last 8 bytes, or fewer if there are fewer.
+func lastWord(of bytes: UnsafeRawBufferPointer) -> UInt64 {
+    bytes.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+}
+
+/// Reads the first byte of each page, and returns them folded into a word.
 @inline(__always)
-func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
-        &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+func touchEachPage(of bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var folded: UInt64 = 0
+    for offset in stride(from: 0, to: bytes.count, by: 4096) {
+        folded = folded &* 257 &+ UInt64(bytes[offset])
+    }
+    return folded
 }

@@ -3,14 +3,12 @@ import Histogram
 
 /// Runs operations on all subjects, interleaved.
 struct Probe {
-    let subjects: [Subject]
-    let dataSet: DataSet
+    private let subjects: [Subject]
+    private let dataSet: DataSet
     /// What two readings of the clock with nothing between them show, in ns.
     let clockCost: UInt64
-
-    /// Calls before each counted block, so that a subject does not pay for its neighbour's hold on
-    /// the processor's caches and for its own daemon's sleep.
-    private static let warmCalls = 50
+    /// Per subject, the paths of what was found to be as made.
+    private var checked: [String: Set<String>] = [:]
 
     init(subjects: [Subject], dataSet: DataSet) {
         self.subjects = subjects
@@ -18,14 +16,25 @@ struct Probe {
         clockCost = Self.measureClock()
     }
 
-    func measure(_ operation: Operation, rounds: Int) throws -> [Row] {
-        let block = Block(paths: operation.paths(in: dataSet))
-        var tallies = subjects.map { Tally(subject: $0) }
+    mutating func measure(_ operation: Operation, rounds: Int) throws -> [Row] {
+        let entries = operation.entries(in: dataSet)
+        let block = Block(operation, on: entries)
+        let rounds = operation.rounds(of: rounds)
+        var tallies: [Tally] = []
+        for subject in subjects {
+            try subject.forgetNodes()
+            try check(entries, on: subject)
+            if try isPossible(operation, block, on: subject) {
+                tallies.append(Tally(subject: subject))
+            }
+        }
+        guard !tallies.isEmpty else { return [] }
         var lastNote = now()
         note("\(operation.rawValue): warm-up, then \(rounds) rounds")
         for round in 0...rounds {
-            for index in order(round) {
-                try measure(operation, block, isCounted: round > 0, &tallies[index])
+            if operation.isShuffled { block.shuffle(seed: UInt64(round)) }
+            for index in order(round, of: tallies.count) {
+                try measure(block, isCounted: round > 0, &tallies[index])
             }
             if now() - lastNote > 5_000_000_000 {
                 lastNote = now()
@@ -35,24 +44,58 @@ struct Probe {
         return tallies.map { $0.row(operation) }
     }
 
+    private mutating func check(_ entries: [any Entry], on subject: Subject) throws {
+        for entry in entries where checked[subject.name]?.contains(entry.path) != true {
+            do {
+                try entry.check(below: subject.root)
+            } catch let error as ProbeError {
+                throw ProbeError("subject \(subject.name): \(error)")
+            }
+            checked[subject.name, default: []].insert(entry.path)
+        }
+    }
+
+    /// Whether the subject has the operation at all; says so if not.
+    private func isPossible(
+        _ operation: Operation, _ block: Block, on subject: Subject
+    ) throws -> Bool {
+        do {
+            try subject.root.asWorkingDirectory {
+                try block.run(under: subject.root.descriptor, count: 1)
+            }
+            return true
+        } catch let error as ProbeError {
+            guard let refusal = operation.refusal, error.errorNumber == refusal else {
+                throw ProbeError("subject \(subject.name): \(error)")
+            }
+            note(
+                "\(operation.rawValue): left out for \(subject.name), whose file system refuses it "
+                    + "(\(String(cString: strerror(refusal))))")
+            return false
+        }
+    }
+
     /// Rotates by one each round, and runs backwards every other round.
-    private func order(_ round: Int) -> [Int] {
-        let rotated = subjects.indices.map { ($0 + round) % subjects.count }
+    private func order(_ round: Int, of count: Int) -> [Int] {
+        let rotated = (0..<count).map { ($0 + round) % count }
         return round % 2 == 0 ? rotated : rotated.reversed()
     }
 
-    private func measure(
-        _ operation: Operation, _ block: Block, isCounted: Bool, _ tally: inout Tally
-    ) throws {
+    private func measure(_ block: Block, isCounted: Bool, _ tally: inout Tally) throws {
         let subject = tally.subject
+        let root = subject.root.descriptor
         do {
-            try block.run(operation, under: subject.root, count: Self.warmCalls)
-            let before = try subject.requestCount()
-            try block.run(operation, under: subject.root)
-            let after = try subject.requestCount()
-            guard isCounted else { return }
-            tally.add(block.samples, less: clockCost)
-            tally.requests += after - before
+            try subject.root.asWorkingDirectory {
+                // So that a subject does not pay for its neighbour's hold on the processor's caches
+                // and for its own daemon's sleep. Where few calls make a round, one takes long.
+                try block.run(under: root, count: min(50, block.count / 10))
+                let before = try subject.requestCount()
+                try block.run(under: root)
+                let after = try subject.requestCount()
+                guard isCounted else { return }
+                tally.add(block.samples, less: clockCost)
+                tally.requests += after - before
+            }
         } catch let error as ProbeError {
             throw ProbeError("subject \(subject.name): \(error)")
         }
@@ -64,8 +107,7 @@ struct Probe {
             let start = now()
             samples.append(now() &- start)
         }
-        samples.sort()
-        return samples[samples.count / 2]
+        return median(of: samples)
     }
 }
 
@@ -74,6 +116,8 @@ private struct Tally {
     let subject: Subject
     private var latencies = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
+    /// Nanoseconds of all calls of a round together.
+    private var passes: [UInt64] = []
     var requests: UInt64 = 0
 
     init(subject: Subject) {
@@ -81,17 +125,24 @@ private struct Tally {
     }
 
     mutating func add(_ samples: UnsafeMutableBufferPointer<UInt64>, less clockCost: UInt64) {
+        var pass: UInt64 = 0
         for sample in samples {
+            let latency = sample - min(sample, clockCost)
+            pass += latency
             // A call longer than the histogram's minute counts as a minute.
-            let latency = min(sample - min(sample, clockCost), latencies.highestTrackableValue)
-            latencies.record(latency)
+            latencies.record(min(latency, latencies.highestTrackableValue))
         }
+        passes.append(pass)
     }
 
     func row(_ operation: Operation) -> Row {
         Row(
             operation: operation.rawValue, subject: subject.name,
             p50: latencies.valueAtPercentile(50), p99: latencies.valueAtPercentile(99),
-            operations: latencies.totalCount, daemonRequests: requests)
+            pass: median(of: passes), operations: latencies.totalCount, daemonRequests: requests)
     }
+}
+
+private func median(of values: [UInt64]) -> UInt64 {
+    values.isEmpty ? 0 : values.sorted()[values.count / 2]
 }

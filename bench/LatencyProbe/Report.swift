@@ -6,20 +6,23 @@ struct Row {
     let subject: String
     let p50: UInt64
     let p99: UInt64
+    /// A round's calls together, median of the rounds.
+    let pass: UInt64
     let operations: UInt64
     let daemonRequests: UInt64
 }
 
 struct Report {
     let kernel: String
+    /// The subject that ratios refer to.
+    let reference: String
     let rows: [Row]
 
     func table() -> String {
-        guard let reference = rows.first?.subject else { return "" }
         var lines = [
             [
-                "operation", "subject", "p50 µs", "p99 µs", "p50/\(reference)", "daemon requests",
-                "per call",
+                "operation", "subject", "p50 µs", "p99 µs", "p50/\(reference)", "pass ms",
+                "daemon requests", "per call",
             ]
         ]
         var operation = ""
@@ -27,7 +30,7 @@ struct Report {
             lines.append([
                 row.operation == operation ? "" : row.operation, row.subject,
                 decimals(Double(row.p50) / 1000), decimals(Double(row.p99) / 1000),
-                ratio(row, to: reference), String(row.daemonRequests),
+                ratio(row), decimals(Double(row.pass) / 1_000_000), String(row.daemonRequests),
                 decimals(Double(row.daemonRequests) / Double(row.operations)),
             ])
             operation = row.operation
@@ -35,7 +38,7 @@ struct Report {
         return layOut(lines)
     }
 
-    private func ratio(_ row: Row, to reference: String) -> String {
+    private func ratio(_ row: Row) -> String {
         let base = rows.first { $0.operation == row.operation && $0.subject == reference }
         guard let base, base.p50 > 0 else { return "" }
         return decimals(Double(row.p50) / Double(base.p50))
@@ -64,8 +67,8 @@ struct Report {
         let objects = rows.map { row in
             """
                 {"operation": "\(row.operation)", "subject": "\(row.subject)", \
-            "p50_ns": \(row.p50), "p99_ns": \(row.p99), "operations": \(row.operations), \
-            "daemon_requests": \(row.daemonRequests)}
+            "p50_ns": \(row.p50), "p99_ns": \(row.p99), "pass_ns": \(row.pass), \
+            "operations": \(row.operations), "daemon_requests": \(row.daemonRequests)}
             """
         }
         return """

@@ -25,26 +25,29 @@ struct SubjectArgument: ExpressibleByArgument {
 /// One directory to measure.
 struct Subject {
     let name: String
-    /// The root, open, so that no subject pays for its mount point's own path.
-    let root: CInt
+    /// Open, so that no subject pays for its mount point's own path.
+    let root: Root
     private let requests: RequestFile?
 
-    init(_ argument: SubjectArgument, checkedBy dataSet: DataSet) throws {
+    init(_ argument: SubjectArgument) throws {
         name = argument.name
-        root = open(argument.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard root >= 0 else {
-            throw ProbeError(errnoOf: "subject \(name): \(argument.directory)")
-        }
+        root = try Root(argument.directory)
         requests = try argument.counterFile.map { try RequestFile($0) }
-        for path in dataSet.files {
-            var status = stat()
-            guard fstatat(root, path, &status, 0) == 0 else {
-                throw ProbeError(errnoOf: "subject \(name): \(argument.directory)/\(path)")
-            }
-            guard status.st_size == DataSet.fileSize else {
-                throw ProbeError("subject \(name): \(path) is not \(DataSet.fileSize) bytes long")
-            }
+    }
+
+    /// Has the kernel forget all names of a mounted subject, and so its daemon all nodes: a remount
+    /// does that as a side effect. passthrough_ll finds its nodes by walking a list of all, and
+    /// would otherwise be slower with each operation that was measured before.
+    func forgetNodes() throws {
+        guard let requests else { return }
+        var status = statvfs()
+        guard fstatvfs(root.descriptor, &status) == 0 else { throw ProbeError(errnoOf: root.name) }
+        // Read-only, nosuid and the like stay as they are; their ST_* have the values of MS_*.
+        let kept = status.f_flag & UInt(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        guard mount(nil, root.name, nil, kept | UInt(MS_REMOUNT), nil) == 0 else {
+            throw ProbeError(errnoOf: "remounting \(root.name)")
         }
+        _ = try requests.settledTotal()
     }
 
     /// Requests that the daemon has received so far; 0 without a daemon. Takes a rest, whatever the
