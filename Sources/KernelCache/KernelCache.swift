@@ -21,11 +21,17 @@ public final class KernelCache: @unchecked Sendable {
         public var names = 1 << 16
         /// Where the maps are pinned; nil: nowhere.
         public var pinDirectory: String?
+        /// Where evictions are counted; nil: nowhere.
+        public var gauges: CacheGauges?
 
-        public init(slots: Int = 1 << 16, names: Int = 1 << 16, pinDirectory: String? = nil) {
+        public init(
+            slots: Int = 1 << 16, names: Int = 1 << 16, pinDirectory: String? = nil,
+            gauges: CacheGauges? = nil
+        ) {
             self.slots = slots
             self.names = names
             self.pinDirectory = pinDirectory
+            self.gauges = gauges
         }
     }
 
@@ -38,6 +44,7 @@ public final class KernelCache: @unchecked Sendable {
     let slots: UnsafeMutablePointer<sf_attr_slot>
     let slotBits: UInt32
     let generation = Atomic<UInt64>(0)
+    let gauges: CacheGauges?
     private let logger: Logger
     private let onAbandon: @Sendable (_ reason: String) -> Void
     private let pinDirectory: String?
@@ -60,6 +67,7 @@ public final class KernelCache: @unchecked Sendable {
         self.ledger = ledger
         slotBits = UInt32(options.slots.trailingZeroBitCount)
         pinDirectory = options.pinDirectory
+        gauges = options.gauges
         object = try BPFObject(slotBits: slotBits, names: max(names, 64))
 
         let bytes = options.slots * MemoryLayout<sf_attr_slot>.stride
