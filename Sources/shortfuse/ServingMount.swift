@@ -29,7 +29,8 @@ final class ServingMount {
         let nodes = NodeTable(gauge: counters.nodes)
         let cache = try KernelCache(
             options: .init(
-                slots: daemon.cacheEntries, names: daemon.cacheEntries, pinDirectory: pins),
+                slots: daemon.cacheEntries, names: daemon.cacheEntries, pinDirectory: pins,
+                gauges: counters.gauges),
             logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache
@@ -67,7 +68,7 @@ final class ServingMount {
         let session = try Session(
             fileSystem,
             options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
-            counters: counters.requests, log: daemon.log)
+            counters: counters.requests, latency: counters.latency, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
         return session
     }
