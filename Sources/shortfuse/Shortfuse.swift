@@ -20,6 +20,7 @@ struct Shortfuse: ParsableCommand {
               shortfuse doctor                 can this kernel accelerate? what is missing?
               shortfuse mount /srv/data /mnt   mount /srv/data at /mnt, in the background
               shortfuse status                 what is mounted, who answered how much
+              shortfuse stats --watch /mnt     one mount in figures, every second
               shortfuse unmount /mnt
 
             Exit codes:
@@ -29,7 +30,9 @@ struct Shortfuse: ParsableCommand {
               64  the command line was not understood
             """,
         version: version,
-        subcommands: [Mount.self, Unmount.self, Status.self, Doctor.self, Ask.self])
+        subcommands: [
+            Mount.self, Unmount.self, Status.self, Stats.self, Doctor.self, Ask.self,
+        ])
 }
 
 @main
@@ -37,7 +40,8 @@ enum Main {
     static func main() {
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         do {
-            var command = try Shortfuse.parseAsRoot()
+            var command = try Shortfuse.parseAsRoot(
+                Stats.completing(Array(CommandLine.arguments.dropFirst())))
             try command.run()
         } catch let failure as Failure {
             fail(failure.description)

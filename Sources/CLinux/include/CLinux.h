@@ -69,6 +69,9 @@ int linux_set_effective_capabilities(uint64_t effective);
 /* st_dev of what `path` names, from the kernel's memory: asks no file system. 0 or -1 and errno. */
 int linux_device_of(const char *path, dev_t *device);
 
+/* Rows and columns of the terminal `fd` (TIOCGWINSZ; ioctl(2) is variadic). 0 or -1 and errno. */
+int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns);
+
 /*
  * A page-aligned buffer of at least `size` bytes, kept by the calling thread until it ends; one per
  * `slot` (0 or 1). NULL if there is no memory. Thread-local storage with a destructor is not
