@@ -111,6 +111,11 @@ int linux_device_of(const char *path, dev_t *device)
 	return 0;
 }
 
+dev_t linux_make_device(unsigned major, unsigned minor)
+{
+	return makedev(major, minor);
+}
+
 int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns)
 {
 	struct winsize size;

@@ -21,17 +21,18 @@ struct Shortfuse: ParsableCommand {
               shortfuse mount /srv/data /mnt   mount /srv/data at /mnt, in the background
               shortfuse status                 what is mounted, who answered how much
               shortfuse stats --watch /mnt     one mount in figures, every second
+              shortfuse warm /mnt              fill the maps before anybody waits
               shortfuse unmount /mnt
 
             Exit codes:
               0   done
               1   not done; one line on standard error names the cause and the mend
-                  (doctor: acceleration does not work here)
+                  (doctor: acceleration does not work here; warm: not all was read)
               64  the command line was not understood
             """,
         version: version,
         subcommands: [
-            Mount.self, Unmount.self, Status.self, Stats.self, Doctor.self, Ask.self,
+            Mount.self, Unmount.self, Status.self, Stats.self, Warm.self, Doctor.self, Ask.self,
         ])
 }
 
