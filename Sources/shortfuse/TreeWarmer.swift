@@ -218,8 +218,8 @@ final class TreeWarmer: Sendable {
         var offset: Int64 = 0
         repeat {
             // Whole blocks: the daemon is to see where the file ends.
-            let wanted = min((size - offset + 4095) & ~4095, 1 << 20)
-            let buffer = try Syscall.threadBuffer(slot: 0, size: Int(max(wanted, 4096)))
+            let wanted = Int(min(max(size - offset, 1), 1 << 20))
+            let buffer = try Syscall.threadBuffer(slot: 0, size: (wanted + 4095) & ~4095)
             let count = try Syscall.readOnce(file.fd, at: offset, into: buffer)
             counts.bytes.add(count)
             offset += Int64(count)

@@ -80,7 +80,8 @@ struct Warm: ParsableCommand {
         }
         terminal?.clearLine()
         guard isComplete else {
-            throw Failure("the mount broke down meanwhile; `shortfuse status` tells more")
+            let mountpoints = mounts.values.map(\.mountpoint).sorted().joined(separator: ", ")
+            throw Failure("\(mountpoints): broke down meanwhile; `shortfuse status` tells more")
         }
         let summary = report()
         if json {
