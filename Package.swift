@@ -12,6 +12,7 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
     name: "shortfuse",
@@ -54,15 +55,15 @@ let package = Package(
         .executableTarget(
             name: "shortfuse",
             dependencies: [
-                "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments, logging, system,
+                "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments, histogram,
+                logging, system,
             ],
             swiftSettings: swiftSettings),
 
         .executableTarget(
             name: "latency-probe",
             dependencies: [
-                "CLinux", "Syscall", arguments, system,
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CLinux", "Syscall", arguments, system, histogram,
             ],
             path: "bench/LatencyProbe",
             swiftSettings: swiftSettings),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -107,6 +108,22 @@ int linux_device_of(const char *path, dev_t *device)
 	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &result))
 		return -1;
 	*device = makedev(result.stx_dev_major, result.stx_dev_minor);
+	return 0;
+}
+
+dev_t linux_make_device(unsigned major, unsigned minor)
+{
+	return makedev(major, minor);
+}
+
+int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns)
+{
+	struct winsize size;
+
+	if (ioctl(fd, TIOCGWINSZ, &size))
+		return -1;
+	*rows = size.ws_row;
+	*columns = size.ws_col;
 	return 0;
 }
 

@@ -31,14 +31,18 @@ public final class Session: @unchecked Sendable {
         public init() {}
     }
 
-    /// - Parameter counters: counts what reaches `fileSystem`; nil for none.
+    /// - Parameters:
+    ///   - counters: counts what reaches `fileSystem`; nil for none.
+    ///   - latency: takes the time of each request from its dispatch until its reply is written; nil
+    ///     for no timing.
     /// - Throws: `SessionError`, in libfuse's words: options that it does not know, no memory.
     public init(
         _ fileSystem: any FileSystem, options: Options = Options(),
-        counters: RequestCounters? = nil, log: Logger = Logger(label: "fuse")
+        counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
+        log: Logger = Logger(label: "fuse")
     ) throws(SessionError) {
         LibraryLog.install(log)
-        let core = SessionCore(fileSystem: fileSystem, counters: counters)
+        let core = SessionCore(fileSystem: fileSystem, counters: counters, latency: latency)
         self.core = core
         self.options = options
         self.log = log

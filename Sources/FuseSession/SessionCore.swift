@@ -7,10 +7,12 @@ import SystemPackage
 final class SessionCore: Sendable {
     let fileSystem: any FileSystem
     let counters: RequestCounters?
+    let latency: LatencyBuckets?
 
-    init(fileSystem: any FileSystem, counters: RequestCounters?) {
+    init(fileSystem: any FileSystem, counters: RequestCounters?, latency: LatencyBuckets?) {
         self.fileSystem = fileSystem
         self.counters = counters
+        self.latency = latency
     }
 
     /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough
@@ -32,7 +34,8 @@ final class SessionCore: Sendable {
     }
 }
 
-/// Counts a request, runs `body`, which replies unless it throws, and replies with what it throws.
+/// Counts and times a request, runs `body`, which replies unless it throws, and replies with what it
+/// throws.
 @inline(__always)
 func serve(
     _ request: fuse_req_t?, _ opcode: Opcode,
@@ -41,11 +44,13 @@ func serve(
     guard let request else { return }
     SessionCore.with(fuse_req_userdata(request)) { core in
         core.counters?.count(opcode)
+        let start = core.latency == nil ? 0 : LatencyBuckets.now()
         do throws(Errno) {
             try body(core.fileSystem, RequestContext(request))
         } catch {
             fuse_reply_err(request, error.rawValue)
         }
+        core.latency?.record(since: start)
     }
 }
 

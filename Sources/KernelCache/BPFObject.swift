@@ -91,9 +91,12 @@ final class BPFObject: @unchecked Sendable {
         else { throw .openFailed(reason: "config is not alone in .rodata") }
         UnsafeMutableRawPointer(mutating: constants).storeBytes(of: config, as: sf_config.self)
 
+        // The kernel hands out a hash map's entries to processors by 128: a smaller map would evict
+        // while it is nearly empty.
+        let least = 256 * UInt32(max(libbpf_num_possible_cpus(), 1))
         let sizes = [
             ("attrs", UInt32(1) << config.slot_bits), ("names", names),
-            ("long_names", max(names / 16, 64)), ("replies", names),
+            ("long_names", max(names / 16, least)), ("replies", max(names, least)),
             ("data", config.data_sets * UInt32(SF_WAYS.rawValue)),
         ]
         for (name, entries) in sizes {

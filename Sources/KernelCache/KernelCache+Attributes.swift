@@ -34,6 +34,8 @@ extension KernelCache {
                 let lookups = old & SF_GRANT_COUNT
                 if lookups > 0 { ledger(owner(of: old, slot: nodeid), lookups) }
             }
+            let before = slot.pointee.nodeid
+            if before != 0, before != nodeid { gauges?.count(.attrsEvictions) }
             withUnsafePointer(to: attributes) {
                 sf_slot_write(
                     slot, nodeid, $0, versions.version, versions.xattrVersion, kept)

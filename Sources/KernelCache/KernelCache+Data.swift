@@ -19,8 +19,9 @@ extension KernelCache {
             let set = Int(sf_block_set_of(nodeid, index, dataSets)) * Int(SF_WAYS.rawValue)
             if let block = sf_block_victim(blocks + set, nodeid, index) {
                 sf_seq_lock(&block.pointee.seq)
-                _ = sf_block_write(block, nodeid, index, version, start, size)
+                let evicted = sf_block_write(block, nodeid, index, version, start, size)
                 sf_seq_unlock(&block.pointee.seq)
+                if evicted != 0 { gauges?.count(.dataEvictions) }
             }
             start += size
             left -= size

@@ -27,16 +27,20 @@ public final class KernelCache: @unchecked Sendable {
         public var fileMax = 1 << 20
         /// Where the maps are pinned; nil: nowhere.
         public var pinDirectory: String?
+        /// Where evictions are counted; nil: nowhere.
+        public var gauges: CacheGauges?
 
         public init(
             slots: Int = 1 << 16, names: Int = 1 << 16, dataBytes: Int = 64 << 20,
-            fileMax: Int = 1 << 20, pinDirectory: String? = nil
+            fileMax: Int = 1 << 20, pinDirectory: String? = nil,
+            gauges: CacheGauges? = nil
         ) {
             self.slots = slots
             self.names = names
             self.dataBytes = dataBytes
             self.fileMax = fileMax
             self.pinDirectory = pinDirectory
+            self.gauges = gauges
         }
     }
 
@@ -55,6 +59,7 @@ public final class KernelCache: @unchecked Sendable {
     public let fileMax: Int
     let generation = Atomic<UInt64>(0)
     private let versions = Atomic<UInt64>(0)
+    let gauges: CacheGauges?
     private let logger: Logger
     private let onAbandon: @Sendable (_ reason: String) -> Void
     private let pinDirectory: String?
@@ -84,6 +89,7 @@ public final class KernelCache: @unchecked Sendable {
         dataSets = sets
         fileMax = sets > 0 ? options.fileMax : -1
         pinDirectory = options.pinDirectory
+        gauges = options.gauges
         object = try BPFObject(
             config: sf_config(
                 slot_bits: slotBits, data_sets: max(sets, 1),

@@ -26,21 +26,23 @@ final class StatisticsKeeper: @unchecked Sendable {
     /// A tree of thousands of directories, each asked once, is not worth it.
     private static let limit = 16
 
-    private var mutex = pthread_mutex_t()
-    private var changed = pthread_cond_t()
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var kept: [NodeID: Kept] = [:]
     private var thread: pthread_t?
     private var stopped = false
 
     init() {
-        pthread_mutex_init(&mutex, nil)
-        pthread_cond_init(&changed, nil)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(changed, nil)
     }
 
     deinit {
         stop()
-        pthread_cond_destroy(&changed)
-        pthread_mutex_destroy(&mutex)
+        pthread_cond_destroy(changed)
+        pthread_mutex_destroy(mutex)
+        changed.deallocate()
+        mutex.deallocate()
     }
 
     /// Calls `refresh` every half second from now on.
@@ -49,7 +51,7 @@ final class StatisticsKeeper: @unchecked Sendable {
             guard !stopped, kept[node] != nil || kept.count < Self.limit else { return }
             kept[node] = Kept(refresh: refresh)
             if thread == nil { start() }
-            pthread_cond_signal(&changed)
+            pthread_cond_signal(changed)
         }
     }
 
@@ -58,7 +60,7 @@ final class StatisticsKeeper: @unchecked Sendable {
         let running = locked {
             stopped = true
             kept = [:]
-            pthread_cond_signal(&changed)
+            pthread_cond_signal(changed)
             defer { thread = nil }
             return thread
         }
@@ -66,8 +68,8 @@ final class StatisticsKeeper: @unchecked Sendable {
     }
 
     private func locked<R>(_ body: () -> R) -> R {
-        pthread_mutex_lock(&mutex)
-        defer { pthread_mutex_unlock(&mutex) }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
         return body()
     }
 
@@ -94,7 +96,7 @@ final class StatisticsKeeper: @unchecked Sendable {
     /// Sleeps until the next round; nil: the end.
     private func nextRound() -> [(NodeID, Refresh)]? {
         locked {
-            while kept.isEmpty, !stopped { pthread_cond_wait(&changed, &mutex) }
+            while kept.isEmpty, !stopped { pthread_cond_wait(changed, mutex) }
             var until = timespec()
             clock_gettime(CLOCK_REALTIME, &until)
             until.tv_nsec += Self.interval
@@ -102,7 +104,7 @@ final class StatisticsKeeper: @unchecked Sendable {
                 until.tv_nsec -= 1_000_000_000
                 until.tv_sec += 1
             }
-            while !stopped, pthread_cond_timedwait(&changed, &mutex, &until) == 0 {}
+            while !stopped, pthread_cond_timedwait(changed, mutex, &until) == 0 {}
             return stopped ? nil : kept.map { ($0.key, $0.value.refresh) }
         }
     }

@@ -80,4 +80,9 @@ extension Syscall {
         try check { linux_device_of(path, &device) }
         return device
     }
+
+    /// makedev(3): `st_dev` of a device written as MAJOR:MINOR.
+    public static func device(major: UInt32, minor: UInt32) -> dev_t {
+        linux_make_device(major, minor)
+    }
 }

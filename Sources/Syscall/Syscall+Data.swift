@@ -21,6 +21,15 @@ extension Syscall {
         return done
     }
 
+    /// pread(2), called once.
+    /// - Returns: bytes read, which may be fewer than asked before the file ends.
+    @inlinable
+    public static func readOnce(
+        _ fd: FileDescriptor, at offset: Int64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try retrying { pread(fd.rawValue, buffer.baseAddress, buffer.count, off_t(offset)) }
+    }
+
     /// pwrite(2): writes all of `buffer` at `offset`.
     /// - Returns: bytes written: fewer than asked only if an error came after the first part.
     @inlinable

@@ -74,4 +74,15 @@ extension Syscall {
         guard size >= 0, let memory = linux_thread_buffer(slot, size) else { throw .noMemory }
         return UnsafeMutableRawBufferPointer(start: memory, count: size)
     }
+
+    /// The size of the terminal `fd`, in characters; 0 by 0 if it does not know.
+    /// - Throws: `ENOTTY` if it is none.
+    public static func terminalSize(
+        _ fd: FileDescriptor
+    ) throws(Errno) -> (rows: Int, columns: Int) {
+        var rows: UInt16 = 0
+        var columns: UInt16 = 0
+        try check { linux_terminal_size(fd.rawValue, &rows, &columns) }
+        return (Int(rows), Int(columns))
+    }
 }

@@ -131,24 +131,3 @@ struct Daemon {
         chdir("/")
     }
 }
-
-/// The file `requests`, mapped as long as the process lives: the requests by opcode, then one word
-/// with the number of nodes known.
-struct CounterFile {
-    static let size = RequestCounters.byteCount + 8
-
-    let requests: RequestCounters
-    let nodes: UnsafeMutableRawPointer
-
-    init(path: String) throws(Failure) {
-        let file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
-        defer { close(file) }
-        guard ftruncate(file, off_t(Self.size)) == 0,
-            let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
-            memory != MAP_FAILED
-        else { throw Failure("\(path): \(Errno.last)") }
-        requests = RequestCounters(memory: memory)
-        nodes = memory + RequestCounters.byteCount
-    }
-}

@@ -61,7 +61,8 @@ final class Herald: @unchecked Sendable {
         guard let line else {
             stage.withLock { $0 = .told }
             // Not print(): its buffer may wait until the end of the daemon.
-            return write(line: announcement, to: STDOUT_FILENO)
+            write(line: announcement, to: STDOUT_FILENO)
+            return
         }
         self.announcement = announcement
         self.answered = answered

@@ -81,9 +81,13 @@ struct MountState: Codable, Equatable, Sendable {
 
 /// JSON as the commands print and store it.
 enum JSON {
-    static func encode(_ value: some Encodable) throws(Failure) -> [UInt8] {
+    /// - Parameter inOneLine: else spread over lines, for people to read.
+    static func encode(
+        _ value: some Encodable, inOneLine: Bool = false
+    ) throws(Failure) -> [UInt8] {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        if !inOneLine { encoder.outputFormatting.insert(.prettyPrinted) }
         do {
             return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
         } catch {

@@ -1,8 +1,11 @@
 import Glibc
+import Syscall
 import SystemPackage
 
 /// One line of /proc/self/mountinfo.
 struct MountEntry: Equatable, Sendable {
+    /// `st_dev` of the files there.
+    let device: dev_t
     let mountpoint: String
     let type: String
 }
@@ -28,7 +31,12 @@ enum MountTable {
             guard fields.count > 6, let dash = fields[6...].firstIndex(of: [UInt8(ascii: "-")]),
                 dash + 1 < fields.endIndex
             else { return nil }
+            let device = fields[2].split(separator: UInt8(ascii: ":")).map {
+                UInt32(String(decoding: $0, as: UTF8.self)) ?? 0
+            }
+            guard device.count == 2 else { return nil }
             return MountEntry(
+                device: Syscall.device(major: device[0], minor: device[1]),
                 mountpoint: String(decoding: unescape(fields[4]), as: UTF8.self),
                 type: String(decoding: fields[dash + 1], as: UTF8.self))
         }

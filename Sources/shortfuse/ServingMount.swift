@@ -31,7 +31,7 @@ final class ServingMount {
             options: .init(
                 slots: daemon.cacheEntries, names: daemon.cacheEntries,
                 dataBytes: daemon.options.cacheData, fileMax: daemon.options.cacheFileMax,
-                pinDirectory: pins),
+                pinDirectory: pins, gauges: counters.gauges),
             logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache
@@ -69,7 +69,7 @@ final class ServingMount {
         let session = try Session(
             fileSystem,
             options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
-            counters: counters.requests, log: daemon.log)
+            counters: counters.requests, latency: counters.latency, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
         return session
     }

@@ -20,16 +20,20 @@ struct Shortfuse: ParsableCommand {
               shortfuse doctor                 can this kernel accelerate? what is missing?
               shortfuse mount /srv/data /mnt   mount /srv/data at /mnt, in the background
               shortfuse status                 what is mounted, who answered how much
+              shortfuse stats --watch /mnt     one mount in figures, every second
+              shortfuse warm /mnt              fill the maps before anybody waits
               shortfuse unmount /mnt
 
             Exit codes:
               0   done
               1   not done; one line on standard error names the cause and the mend
-                  (doctor: acceleration does not work here)
+                  (doctor: acceleration does not work here; warm: not all was read)
               64  the command line was not understood
             """,
         version: version,
-        subcommands: [Mount.self, Unmount.self, Status.self, Doctor.self, Ask.self])
+        subcommands: [
+            Mount.self, Unmount.self, Status.self, Stats.self, Warm.self, Doctor.self, Ask.self,
+        ])
 }
 
 @main
@@ -37,7 +41,8 @@ enum Main {
     static func main() {
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         do {
-            var command = try Shortfuse.parseAsRoot()
+            var command = try Shortfuse.parseAsRoot(
+                Stats.completing(Array(CommandLine.arguments.dropFirst())))
             try command.run()
         } catch let failure as Failure {
             fail(failure.description)

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,7 +24,7 @@ struct Status: ParsableCommand {
     var mountpoint: String?
 
     func run() throws {
-        let mounts = try mountpoint.map { try [Self.find($0)] } ?? Self.all()
+        let mounts = try mountpoint.map { try [KnownMounts.find($0)] } ?? KnownMounts.all()
         let reports = try mounts.map { try MountReport($0, runtime: $1) }
         if json {
             try JSON.print(StatusReport(mounts: reports))
@@ -34,35 +33,5 @@ struct Status: ParsableCommand {
         } else {
             print(reports.map(\.text).joined(separator: "\n\n"))
         }
-    }
-
-    private static func find(
-        _ path: String
-    ) throws(Failure) -> (MountState, RuntimeDirectory) {
-        let mountpoint: String
-        do {
-            mountpoint = try Paths.canonical(path)
-        } catch {
-            throw Failure("\(path): \(error); `shortfuse status` lists the mounts")
-        }
-        let runtime = RuntimeDirectory(mountpoint: mountpoint)
-        guard let state = try runtime.state(), state.mountpoint == mountpoint else {
-            throw Failure("\(path): not a shortfuse mount; `shortfuse status` lists the mounts")
-        }
-        return (state, runtime)
-    }
-
-    /// A state that cannot be read is told, and does not hide the others.
-    private static func all() throws(Failure) -> [(MountState, RuntimeDirectory)] {
-        var found: [(MountState, RuntimeDirectory)] = []
-        for runtime in try RuntimeDirectory.all() {
-            do {
-                if let state = try runtime.state() { found.append((state, runtime)) }
-            } catch {
-                guard geteuid() == 0 else { throw error }
-                warn(error.description)
-            }
-        }
-        return found
     }
 }

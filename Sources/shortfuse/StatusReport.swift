@@ -31,6 +31,8 @@ struct MountReport: Encodable {
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
+    /// All of `requestsFile`; not encoded.
+    let counts: CounterSnapshot
 
     enum CodingKeys: String, CodingKey {
         case source, mountpoint, pid, state, mounted, accelerated, reason, pins, options, version
@@ -54,10 +56,10 @@ struct MountReport: Encodable {
         version = mount.version
         started = mount.started
         requestsFile = runtime.requestsPath
-        let words = Self.readWords(runtime.requestsPath)
+        counts = CounterSnapshot(path: runtime.requestsPath)
         daemonRequests = OpcodeNames.byName(
-            words.prefix(OpcodeNames.count).enumerated().map { ($0.offset, $0.element) })
-        nodes = words.count > OpcodeNames.count ? words[OpcodeNames.count] : 0
+            counts.requests.enumerated().map { ($0.offset, $0.element) })
+        nodes = counts.nodes
         if accelerated {
             let counters = try Self.readCounters(pins)
             answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
@@ -72,58 +74,54 @@ struct MountReport: Encodable {
         do {
             return try KernelCache.counters(pinDirectory: pins)
         } catch {
-            throw Failure("\(pins): \(error); run this as root, and leave the pins in place")
+            throw Failure(unreadable(pins, error))
         }
     }
 
-    /// The words of a `CounterFile`, little-endian.
-    private static func readWords(_ path: String) -> [UInt64] {
-        guard let bytes = try? Files.read(path, limit: CounterFile.size) else { return [] }
-        return (0..<bytes.count / 8).map { word in
-            bytes[(word * 8)..<(word * 8 + 8)].reversed()
-                .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        }
+    /// Why the pinned maps do not tell anything, and the mend.
+    static func unreadable(_ pins: String, _ error: KernelCacheError) -> String {
+        "\(pins): \(error); run this as root, and mount again if the pins were removed"
+    }
+
+    /// All requests named above, in order.
+    var requestNames: [String] {
+        Set(daemonRequests.keys).union(answered.keys).union(passed.keys).union(refused.keys)
+            .sorted()
     }
 
     // MARK: Text
 
     /// For people: head lines, then a table by opcode.
     var text: String {
-        var lines = ["\(mountpoint)  (source \(source))"]
-        switch state {
-        case .dead:
-            lines.append("  dead: \(reason ?? "")")
-        case .live:
-            let place = mounted ? "" : ", unmounted, serves files that are still open"
-            lines.append("  live: process \(pid) since \(started)\(place)")
-            lines.append(
-                accelerated
-                    ? "  accelerated: maps in \(pins)"
-                    : "  not accelerated: \(reason ?? "for a reason not recorded")")
-            lines.append("  nodes: \(nodes)")
-        }
-        let names = Set(daemonRequests.keys).union(answered.keys).union(passed.keys)
-            .union(refused.keys).sorted()
-        guard !names.isEmpty else { return lines.joined(separator: "\n") }
         let columns =
             accelerated
             ? [
                 ("daemon", daemonRequests), ("answered", answered), ("passed", passed),
                 ("refused", refused),
             ] : [("daemon", daemonRequests)]
-        lines.append(Self.row("request", columns.map(\.0)))
-        for name in names {
-            lines.append(Self.row(name, columns.map { String($0.1[name] ?? 0) }))
+        var table = TextTable(nameWidth: 16, cellWidth: 13)
+        for name in requestNames {
+            if table.isEmpty { table.add("request", columns.map(\.0)) }
+            table.add(name, columns.map { String($0.1[name] ?? 0) })
         }
-        return lines.joined(separator: "\n")
+        return (head + table.lines).joined(separator: "\n")
     }
 
-    private static func row(_ name: String, _ cells: [String]) -> String {
-        "  " + name + spaces(16 - name.count)
-            + cells.map { spaces(13 - $0.count) + $0 }.joined()
-    }
-
-    private static func spaces(_ count: Int) -> String {
-        String(repeating: " ", count: max(count, 1))
+    /// Which mount it is, and how it is.
+    var head: [String] {
+        let title = "\(mountpoint)  (source \(source))"
+        switch state {
+        case .dead:
+            return [title, "  dead: \(reason ?? "")"]
+        case .live:
+            let place = mounted ? "" : ", unmounted, serves files that are still open"
+            return [
+                title, "  live: process \(pid) since \(started)\(place)",
+                accelerated
+                    ? "  accelerated: maps in \(pins)"
+                    : "  not accelerated: \(reason ?? "for a reason not recorded")",
+                "  nodes: \(nodes)",
+            ]
+        }
     }
 }

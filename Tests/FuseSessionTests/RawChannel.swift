@@ -12,14 +12,15 @@ final class RawChannel {
 
     /// - Parameter initializes: sends INIT first and throws its reply away.
     init(
-        _ fileSystem: any FileSystem, counters: RequestCounters? = nil, initializes: Bool = true
+        _ fileSystem: any FileSystem, counters: RequestCounters? = nil,
+        latency: LatencyBuckets? = nil, initializes: Bool = true
     ) throws {
         signal(SIGPIPE, SIG_IGN)
         var pair: [Int32] = [0, 0]
         let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         kernel = FileDescriptor(rawValue: pair[0])
-        session = try Session(fileSystem, counters: counters)
+        session = try Session(fileSystem, counters: counters, latency: latency)
         try session.serve(channel: FileDescriptor(rawValue: pair[1]))
         if initializes { _ = try #require(ask(.initialize, body: Self.initRequest)) }
     }

@@ -159,8 +159,8 @@ extension MountState {
             """
         #expect(
             MountTable.parse(Array(text.utf8)) == [
-                MountEntry(mountpoint: "/mnt/a b\\c", type: "ext4"),
-                MountEntry(mountpoint: "/mnt", type: "fuse.shortfuse"),
+                MountEntry(device: 98 << 8, mountpoint: "/mnt/a b\\c", type: "ext4"),
+                MountEntry(device: 41, mountpoint: "/mnt", type: "fuse.shortfuse"),
             ])
     }
 

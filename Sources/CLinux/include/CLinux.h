@@ -68,6 +68,11 @@ int linux_set_effective_capabilities(uint64_t effective);
 
 /* st_dev of what `path` names, from the kernel's memory: asks no file system. 0 or -1 and errno. */
 int linux_device_of(const char *path, dev_t *device);
+/* makedev(3), a macro. */
+dev_t linux_make_device(unsigned major, unsigned minor);
+
+/* Rows and columns of the terminal `fd` (TIOCGWINSZ; ioctl(2) is variadic). 0 or -1 and errno. */
+int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns);
 
 /*
  * A page-aligned buffer of at least `size` bytes, kept by the calling thread until it ends; one per

@@ -1,0 +1,94 @@
+import ArgumentParser
+import Glibc
+import Synchronization
+
+struct Warm: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Brings a tree into the cache before anybody waits for it.",
+        discussion: """
+            Walks through the mount as any program would, and asks for each name, its attributes \
+            and extended attributes, the targets of symlinks and the content of files, so that the \
+            kernel answers the next ones to ask. Stays on the mount and follows no symlinks there; \
+            PATH may be one that leads to the mount.
+
+            What does not fit into the cache drives out what came first: see the evictions in \
+            `shortfuse stats`, and mount with more --cache-entries. Without acceleration there is \
+            nothing to warm but the source's own caches.
+
+            Examples:
+              shortfuse warm /mnt
+              shortfuse warm --max-file-size 0 /mnt/src /mnt/include     no content
+
+            Exit codes: 0 all of it, 1 not all: one line on standard error for each error.
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "Read no file that is larger. By O_DIRECT where possible: it fills no page cache.",
+            valueName: "bytes"))
+    var maxFileSize: Int64 = 1 << 20
+
+    @Option(help: ArgumentHelp("Ask from so many threads.", valueName: "n"))
+    var threads = 4
+
+    @Flag(help: "Print the summary as JSON.")
+    var json = false
+
+    @Argument(help: "Files or directories on a mount.")
+    var paths: [String]
+
+    func validate() throws {
+        guard maxFileSize >= 0 else {
+            throw ValidationError("--max-file-size \(maxFileSize): give a number of bytes")
+        }
+        guard (1...256).contains(threads) else {
+            throw ValidationError("--threads \(threads): give a number from 1 to 256")
+        }
+        guard !paths.contains("") else { throw ValidationError("PATH is empty") }
+    }
+
+    func run() throws {
+        var mounts: [dev_t: WarmMount] = [:]
+        let targets = try RawArguments.matching(paths).map { path in
+            try WarmTarget(path: path, mounts: &mounts)
+        }
+        for mount in mounts.values.sorted(by: { $0.mountpoint < $1.mountpoint }) {
+            guard let state = mount.state, !state.accelerated else { continue }
+            warn(
+                "\(mount.mountpoint): not accelerated (\(state.reason ?? "not recorded why")): "
+                    + "the kernel keeps nothing of this")
+        }
+        let terminal = Terminal(STDERR_FILENO)
+        let output = Mutex(())
+        let warmer = TreeWarmer(
+            targets, options: .init(maxFileSize: maxFileSize, threads: threads)
+        ) { line in
+            output.withLock { _ in
+                terminal?.clearLine()
+                warn(line)
+            }
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        func report() -> WarmReport {
+            WarmReport(warmer.counts, seconds: start.duration(to: clock.now) / .seconds(1))
+        }
+        let isComplete = warmer.run { counts in
+            output.withLock { _ in
+                terminal?.show(line: report().progress(found: counts.directoriesFound.value))
+            }
+        }
+        terminal?.clearLine()
+        guard isComplete else {
+            let mountpoints = mounts.values.map(\.mountpoint).sorted().joined(separator: ", ")
+            throw Failure("\(mountpoints): broke down meanwhile; `shortfuse status` tells more")
+        }
+        let summary = report()
+        if json {
+            try JSON.print(summary)
+        } else {
+            print(summary.text)
+        }
+        if summary.errors > 0 { throw ExitCode.failure }
+    }
+}
