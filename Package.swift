@@ -69,6 +69,14 @@ let package = Package(
         // Judges histories of calls; knows nothing of files but their specifications.
         .target(
             name: "Linearizability", path: "bench/Linearizability", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "coherence-check",
+            dependencies: [
+                "CShortfuseABI", "FuseSession", "KernelCache", "Linearizability", "MirrorFS",
+                "Syscall", arguments, logging, system,
+            ],
+            path: "bench/CoherenceCheck",
+            swiftSettings: swiftSettings),
 
         .testTarget(
             name: "FuseSessionTests", dependencies: ["FuseSession"],
