@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Where all workers meet. Spins: a worker that sleeps would miss most of the next round.
+/// Where all workers meet. Spins at first: a worker that sleeps misses the start of the next round.
 final class Barrier: Sendable {
     private let parties: Int
     private let waiting = Atomic(0)
@@ -16,7 +16,12 @@ final class Barrier: Sendable {
             generation.store(current + 1, ordering: .releasing)
             return
         }
-        while generation.load(ordering: .acquiring) == current { sched_yield() }
+        var tries = 0
+        while generation.load(ordering: .acquiring) == current {
+            tries += 1
+            // The processor may be what the others wait for.
+            if tries < 100 { sched_yield() } else { usleep(20) }
+        }
     }
 }
 

@@ -40,6 +40,9 @@ protocol Client: AnyObject {
     var looksUpAtOnce: Bool { get }
     /// True if attributes that come together are of one moment.
     var readsStatusAtOnce: Bool { get }
+    /// True if an append shows as a whole. The kernel writes page by page, on its own file systems and
+    /// to a FUSE daemon, and the size grows with each.
+    var appendsAtOnce: Bool { get }
     /// True if linking a file without names fails only if it has none: the kernel judges by a link
     /// count of its own, which may be behind.
     var knowsLostFiles: Bool { get }

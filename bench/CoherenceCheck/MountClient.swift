@@ -6,6 +6,7 @@ import SystemPackage
 final class MountClient: Client {
     let looksUpAtOnce = false
     let readsStatusAtOnce: Bool
+    let appendsAtOnce = false
     let knowsLostFiles = false
 
     private let root: FileDescriptor

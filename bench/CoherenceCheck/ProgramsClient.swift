@@ -11,6 +11,7 @@ final class ProgramsClient: Client {
     // One reply, made under the locks of what it tells.
     let looksUpAtOnce = true
     let readsStatusAtOnce = true
+    let appendsAtOnce = true
     let knowsLostFiles = true
 
     private let programs: Programs

@@ -106,10 +106,10 @@ extension Tested {
 
 typealias NamesSubject = Tested<Names.Operation, Set<Names.State>>
 typealias AttributesSubject = Tested<FileAttributes.Operation, Set<FileAttributes.State>>
-typealias ValueSubject = Tested<Register<UInt64>.Operation, Set<UInt64>>
+typealias ValueSubject = Tested<Register<UInt8>.Operation, Set<UInt8>>
 typealias ClockSubject = Tested<Clock.Operation, Int64>
 
-extension Tested where Operation == Register<UInt64>.Operation, Knowledge == Set<UInt64> {
+extension Tested where Operation == Register<UInt8>.Operation, Knowledge == Set<UInt8> {
     /// A value of which two reads during one write may disagree.
     static func regular(_ name: String, workers: Int) -> ValueSubject {
         ValueSubject(name, workers: workers, knowing: [0]) { calls, states in

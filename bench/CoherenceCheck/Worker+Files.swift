@@ -16,8 +16,7 @@ extension Worker {
             change = .truncated(to: size)
             outcome = timed { () throws(Errno) in try client.truncate(file, to: size) }
         case ..<82:
-            // A file system of the kernel's own grows a file page by page.
-            let count = client.readsStatusAtOnce ? 1 + random.below(64) : 1
+            let count = client.appendsAtOnce ? 1 + random.below(64) : 1
             change = .appended(Int64(count))
             let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             outcome = timed { () throws(Errno) in try client.append(file, bytes) }
@@ -67,7 +66,7 @@ extension Worker {
             ? [scene.directFirst, scene.directLast, scene.directAny] : [scene.buffered]
         if random.below(100) < 40 {
             let tag = newTag()
-            bytes.bindMemory(to: UInt64.self).update(repeating: tag)
+            memset(bytes.baseAddress!, Int32(tag), bytes.count)
             let (span, result) = timed { () throws(Errno) in
                 try client.write(file, UnsafeRawBufferPointer(bytes))
             }
@@ -78,18 +77,14 @@ extension Worker {
         let (span, result) = timed { () throws(Errno) in try client.read(file, into: bytes) }
         switch result {
         case .success(file.size):
-            let words = bytes.bindMemory(to: UInt64.self)
             if file == .direct {
-                scene.directFirst.journals[number].log(span, .read(words[0]))
-                scene.directLast.journals[number].log(span, .read(words[words.count - 1]))
+                scene.directFirst.journals[number].log(span, .read(bytes[0]))
+                scene.directLast.journals[number].log(span, .read(bytes[bytes.count - 1]))
             }
             let any = (file == .direct ? scene.directAny : scene.buffered).journals[number]
-            var last: UInt64?
-            for word in words where word != last {
-                any.log(span, .read(word))
-                if last != nil { mixedReads += 1 }
-                last = word
-            }
+            if isWhole(bytes) { return any.log(span, .read(bytes[0])) }
+            mixedReads += 1
+            for tag in Set(bytes) { any.log(span, .read(tag)) }
         case .success(let count):
             complain("read \(count) bytes of \(file.name), which has \(file.size)")
         case .failure(let error): complain("reading", error)
@@ -101,7 +96,7 @@ extension Worker {
         let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Layout.extendedSize])
         if random.below(100) < 40 {
             let tag = newTag()
-            bytes.bindMemory(to: UInt64.self).update(repeating: tag)
+            memset(bytes.baseAddress!, Int32(tag), bytes.count)
             let (span, result) = timed { () throws(Errno) in
                 try client.setExtendedAttribute(
                     of: .extended, to: UnsafeRawBufferPointer(bytes))
@@ -114,12 +109,16 @@ extension Worker {
         }
         switch result {
         case .success(Layout.extendedSize):
-            let words = bytes.bindMemory(to: UInt64.self)
             // Set and read in one piece by every file system.
-            if !words.allSatisfy({ $0 == words[0] }) { complain("torn extended attribute") }
-            journal.log(span, .read(words[0]))
+            if !isWhole(bytes) { complain("torn extended attribute") }
+            journal.log(span, .read(bytes[0]))
         case .success(let count): complain("extended attribute of \(count) bytes")
         case .failure(let error): complain("getxattr", error)
         }
+    }
+
+    /// True if all bytes are the same.
+    private func isWhole(_ bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0
     }
 }

@@ -34,7 +34,6 @@ final class Worker {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
     /// Of `Layout.names`, as C strings.
     let names: [UnsafePointer<CChar>]
-    private var tags: UInt64 = 0
 
     init(_ number: Int, _ client: any Client, _ scene: Scene, seed: UInt64) {
         self.number = number
@@ -85,10 +84,10 @@ final class Worker {
         complaints.append("worker \(number): \(what)")
     }
 
-    /// A value that nobody else writes.
-    func newTag() -> UInt64 {
-        tags += 1
-        return UInt64(number + 1) << 48 | tags
+    /// A value that nobody else writes for a while. One byte, because memory is copied in units no
+    /// larger than that where the processor is emulated.
+    func newTag() -> UInt8 {
+        UInt8(truncatingIfNeeded: scene.tags.wrappingAdd(1, ordering: .relaxed).newValue)
     }
 
     static func now() -> UInt64 {
