@@ -62,6 +62,24 @@ extension Worker {
         }
     }
 
+    /// Asks for one of many names that nobody ever makes: they fill the maps, so that others are
+    /// evicted and their elements used again.
+    func missingStep() {
+        let number = random.below(512)
+        let name = number % 2 == 0 ? "x\(number)" : String(repeating: "x", count: 40) + "\(number)"
+        let directory = random.below(Layout.directories.count)
+        let (_, result) = name.withCString { name in
+            timed { () throws(Errno) in
+                try client.exists(Place(directory: directory, name: name))
+            }
+        }
+        switch result {
+        case .success: complain("'\(name)', which was never made, exists")
+        case .failure(.noSuchFileOrDirectory): break
+        case .failure(let error): complain("stat of a missing name", error)
+        }
+    }
+
     // MARK: Questions
 
     private func look(_ index: Int, _ journal: Journal<Names.Operation>) {

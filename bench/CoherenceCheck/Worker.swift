@@ -56,6 +56,7 @@ final class Worker {
     func step() {
         operations += 1
         switch random.below(100) {
+        case ..<8: missingStep()
         case ..<45: filesStep()
         case ..<65: directoriesStep()
         case ..<85: attributesStep()
