@@ -69,11 +69,15 @@ protocol Client: AnyObject {
     var heldCount: Int { get }
     /// Opens what `place` names.
     func open(_ place: Place) throws(Errno)
-    /// Returns the inode number of the file made or opened last, and holds it or lets it go. Apart,
-    /// because it is not part of the call that is timed.
+    /// Returns the inode number of the file made or opened last, and holds it or lets it go. One
+    /// that was made gets its number as its data. Apart, because it is not part of the call that is
+    /// timed.
     func settle(holding: Bool) throws(Errno) -> UInt64
     func inode(held: Int) -> UInt64
     func status(held: Int) throws(Errno) -> Status
+    func read(
+        held: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int
     func link(held: Int, to place: Place) throws(Errno)
     func letGo(held: Int)
 

@@ -15,7 +15,7 @@ final class MountClient: Client {
     private var files: [FileDescriptor] = []
     private let appending: FileDescriptor
     private var held: [(fd: FileDescriptor, inode: UInt64)] = []
-    private var fresh: FileDescriptor?
+    private var fresh: (fd: FileDescriptor, isNew: Bool)?
     private let listBuffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: 4096, alignment: 8)
 
@@ -85,20 +85,27 @@ final class MountClient: Client {
     }
 
     func create(_ place: Place) throws(Errno) {
-        fresh = try Syscall.open(
+        let fd = try Syscall.open(
             at: directories[place.directory], place.name, flags: O_RDWR | O_CREAT | O_EXCL,
             mode: 0o644)
+        fresh = (fd, true)
     }
 
     func open(_ place: Place) throws(Errno) {
-        fresh = try Syscall.open(at: directories[place.directory], place.name, flags: O_RDWR)
+        let fd = try Syscall.open(at: directories[place.directory], place.name, flags: O_RDWR)
+        fresh = (fd, false)
     }
 
     func settle(holding: Bool) throws(Errno) -> UInt64 {
-        guard let fd = fresh else { throw .badFileDescriptor }
+        guard let (fd, isNew) = fresh else { throw .badFileDescriptor }
         fresh = nil
         do throws(Errno) {
-            let inode = UInt64(try Syscall.status(fd).st_ino)
+            var inode = UInt64(try Syscall.status(fd).st_ino)
+            if isNew {
+                try withUnsafeBytes(of: &inode) { (bytes) throws(Errno) in
+                    try write(fd, bytes)
+                }
+            }
             if holding { held.append((fd, inode)) } else { Syscall.close(fd) }
             return inode
         } catch {
@@ -133,6 +140,12 @@ final class MountClient: Client {
 
     func status(held index: Int) throws(Errno) -> Status {
         Status(try Syscall.status(held[index].fd))
+    }
+
+    func read(
+        held index: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try Syscall.read(held[index].fd, at: 0, into: buffer)
     }
 
     func link(held index: Int, to place: Place) throws(Errno) {
@@ -180,7 +193,13 @@ final class MountClient: Client {
     }
 
     func write(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
-        guard pwrite(fd(file).rawValue, bytes.baseAddress, bytes.count, 0) == bytes.count else {
+        try write(fd(file), bytes)
+    }
+
+    private func write(
+        _ fd: FileDescriptor, _ bytes: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        guard pwrite(fd.rawValue, bytes.baseAddress, bytes.count, 0) == bytes.count else {
             throw Errno(rawValue: errno)
         }
     }

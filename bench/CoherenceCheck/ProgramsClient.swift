@@ -23,7 +23,8 @@ final class ProgramsClient: Client {
     /// Lookups not forgotten, besides those of `held`.
     private var lookups: [NodeID: UInt64] = [:]
     private var held: [(node: NodeID, inode: UInt64)] = []
-    private var fresh: (node: NodeID, inode: UInt64)?
+    /// With its handle if it was made, which is still open then.
+    private var fresh: (node: NodeID, inode: UInt64, made: FileHandle?)?
     private let listBuffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: 4096, alignment: 8)
 
@@ -140,8 +141,7 @@ final class ProgramsClient: Client {
         let (entry, file) = try mirror.create(
             context, parent: programs.directories[place.directory], name: place.name,
             mode: S_IFREG | 0o644, flags: O_RDWR | O_EXCL)
-        mirror.release(node: entry.nodeID, handle: file.handle)
-        fresh = (entry.nodeID, UInt64(entry.attributes.st_ino))
+        fresh = (entry.nodeID, UInt64(entry.attributes.st_ino), file.handle)
     }
 
     func open(_ place: Place) throws(Errno) {
@@ -153,13 +153,23 @@ final class ProgramsClient: Client {
             mirror.forget(node: node, count: 1)
             throw error
         }
-        fresh = (node, status.inode)
+        fresh = (node, status.inode, nil)
     }
 
     func settle(holding: Bool) throws(Errno) -> UInt64 {
         guard let file = fresh else { throw .badFileDescriptor }
         fresh = nil
-        if holding { held.append(file) } else { keep(file.node) }
+        // Last: it may be forgotten at once.
+        defer {
+            if let handle = file.made { mirror.release(node: file.node, handle: handle) }
+            if holding { held.append((file.node, file.inode)) } else { keep(file.node) }
+        }
+        if let handle = file.made {
+            var inode = file.inode
+            try withUnsafeBytes(of: &inode) { (bytes) throws(Errno) in
+                try write(file.node, handle, bytes, appends: false)
+            }
+        }
         return file.inode
     }
 
@@ -195,6 +205,15 @@ final class ProgramsClient: Client {
 
     func status(held index: Int) throws(Errno) -> Status { try attributes(held[index].node) }
 
+    func read(
+        held index: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        let node = held[index].node
+        let file = try mirror.open(context, node: node, flags: O_RDONLY)
+        defer { mirror.release(node: node, handle: file.handle) }
+        return try read(node, file.handle, into: buffer)
+    }
+
     func link(held index: Int, to place: Place) throws(Errno) {
         let entry = try mirror.makeLink(
             context, to: held[index].node, parent: programs.directories[place.directory],
@@ -225,7 +244,7 @@ final class ProgramsClient: Client {
     }
 
     func append(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
-        try write(file, bytes, appends: true)
+        try write(node(file), handles[file.rawValue], bytes, appends: true)
     }
 
     func changeMode(of file: Layout.File, to mode: UInt32) throws(Errno) {
@@ -239,22 +258,28 @@ final class ProgramsClient: Client {
     func read(
         _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
+        try read(node(file), handles[file.rawValue], into: buffer)
+    }
+
+    private func read(
+        _ node: NodeID, _ handle: FileHandle, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
         let result = try mirror.read(
-            context, node: node(file), handle: handles[file.rawValue], offset: 0, into: buffer)
+            context, node: node, handle: handle, offset: 0, into: buffer)
         guard case .bytes(let count) = result else { throw .notSupported }
         return count
     }
 
     func write(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
-        try write(file, bytes, appends: false)
+        try write(node(file), handles[file.rawValue], bytes, appends: false)
     }
 
     private func write(
-        _ file: Layout.File, _ bytes: UnsafeRawBufferPointer, appends: Bool
+        _ node: NodeID, _ handle: FileHandle, _ bytes: UnsafeRawBufferPointer, appends: Bool
     ) throws(Errno) {
         let count = try mirror.write(
-            context, node: node(file), handle: handles[file.rawValue], offset: 0,
-            appends: appends, from: WriteSource(bytes))
+            context, node: node, handle: handle, offset: 0, appends: appends,
+            from: WriteSource(bytes))
         if count != bytes.count { throw .ioError }
     }
 

@@ -25,7 +25,8 @@ extension Worker {
         switch random.below(100) {
         case ..<34: look(index, journal)
         case ..<44: hold(index, journal)
-        case ..<58: statusOfHeld(journal)
+        case ..<53: statusOfHeld(journal)
+        case ..<58: readHeld()
         case ..<63:
             if client.heldCount > 0 { client.letGo(held: random.below(client.heldCount)) }
         case ..<72: create(index, journal)
@@ -146,6 +147,26 @@ extension Worker {
             }
         // Whoever holds a file has it, whatever becomes of its names.
         case .failure(let error): complain("fstat of a file that is held", error)
+        }
+    }
+
+    /// The data of a file is its own, whatever name it was opened by and has since lost; or none yet,
+    /// since it gets it a moment after it was made.
+    private func readHeld() {
+        guard client.heldCount > 0 else { return }
+        let held = random.below(client.heldCount)
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<16])
+        let (_, result) = timed { () throws(Errno) in
+            try client.read(held: held, into: bytes)
+        }
+        switch result {
+        case .success(0): break
+        case .success(8):
+            let inode = client.inode(held: held)
+            let data = bytes.load(as: UInt64.self)
+            if data != inode { complain("inode \(inode) has the data of inode \(data)") }
+        case .success(let count): complain("read \(count) bytes of a file that has 8")
+        case .failure(let error): complain("reading a file that is held", error)
         }
     }
 
