@@ -27,8 +27,8 @@ static long fault_idle(__u32 index __attribute__((unused)), void *context __attr
  */
 static __always_inline void fault_pause(void)
 {
-	if (sf_faults & SF_FAULT_PAUSE && !(bpf_get_prandom_u32() & 7))
-		bpf_loop(1 << 16, fault_idle, 0, 0);
+	if (sf_faults & SF_FAULT_PAUSE && !(bpf_get_prandom_u32() & 3))
+		bpf_loop(1 << 18, fault_idle, 0, 0);
 }
 
 #define fault_skips_generation() (sf_faults & SF_FAULT_GENERATION)
