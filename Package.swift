@@ -68,6 +68,18 @@ let package = Package(
             path: "bench/LatencyProbe",
             swiftSettings: swiftSettings),
 
+        // Judges histories of calls; knows nothing of files but their specifications.
+        .target(
+            name: "Linearizability", path: "bench/Linearizability", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "coherence-check",
+            dependencies: [
+                "CShortfuseABI", "FuseSession", "KernelCache", "Linearizability", "MirrorFS",
+                "Syscall", arguments, logging, system,
+            ],
+            path: "bench/CoherenceCheck",
+            swiftSettings: swiftSettings),
+
         .testTarget(
             name: "FuseSessionTests", dependencies: ["FuseSession"],
             swiftSettings: swiftSettings),
@@ -78,6 +90,9 @@ let package = Package(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CoherenceTests", dependencies: ["FuseSession", "KernelCache", "MirrorFS"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "LinearizabilityTests", dependencies: ["Linearizability"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ShortfuseTests", dependencies: ["shortfuse"], swiftSettings: swiftSettings),

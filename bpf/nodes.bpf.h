@@ -4,6 +4,7 @@
 #define SHORTFUSE_NODES_BPF_H
 
 #include <linux/errno.h>
+#include "fault.bpf.h"
 #include "maps.bpf.h"
 #include "slot.bpf.h"
 
@@ -22,6 +23,7 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	dentry = bpf_map_lookup_elem(map, key);
 	if (!dentry)
 		return SF_PASS;
+	fault_pause();
 	generation = READ_ONCE(dentry->generation);
 	nodeid = READ_ONCE(dentry->nodeid);
 
@@ -31,8 +33,9 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 
 	/* Read through dentry: 6.1 does not see that an equal `again` is not NULL. */
 	again = bpf_map_lookup_elem(map, key);
-	if (again != dentry || READ_ONCE(dentry->generation) != generation ||
-	    READ_ONCE(dentry->nodeid) != nodeid)
+	if (!fault_skips_generation() &&
+	    (again != dentry || READ_ONCE(dentry->generation) != generation ||
+	     READ_ONCE(dentry->nodeid) != nodeid))
 		return SF_PASS;
 	if (!nodeid) {
 		ctx->error = -ENOENT;

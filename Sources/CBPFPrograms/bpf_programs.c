@@ -4,7 +4,11 @@
 /* #embed: clang has it in every C mode, and says so. */
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+#ifdef SF_FAULTS
+#define OBJECT "../../.build-faults/bpf/shortfuse.bpf.o"
+#else
 #define OBJECT "../../.build/bpf/shortfuse.bpf.o"
+#endif
 
 #if !__has_embed(OBJECT)
 #error "no compiled BPF programs: run scripts/build, or make -C bpf"

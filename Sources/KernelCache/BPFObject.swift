@@ -39,6 +39,9 @@ final class BPFObject: @unchecked Sendable {
         self.object = object
         do throws(KernelCacheError) {
             try Self.size(object, config: config, names: names)
+            #if FAULTS
+                try Fault.plant(in: object)
+            #endif
             guard bpf_object__load(object) == 0 else {
                 throw .loadFailed(reason: Self.lastWarning())
             }

@@ -2,6 +2,12 @@ import CShortfuseABI
 import Glibc
 import SystemPackage
 
+#if FAULTS
+    typealias Sink = FaultyCache
+#else
+    typealias Sink = KernelCache
+#endif
+
 /// The one place that orders "change the source, then the maps, then reply".
 ///
 /// Two kinds of lock, always taken in this order:
@@ -16,13 +22,17 @@ import SystemPackage
 /// can publish, so the maps answer nothing about what it changes: neither the old state after
 /// somebody has seen the new one, nor half of it.
 public final class Coherence: Sendable {
-    private let cache: KernelCache?
+    private let cache: Sink?
     private let nameLocks = StripeLocks(bits: 10)
     private let nodeLocks = StripeLocks(bits: 10)
 
     /// - Parameter cache: nil where nothing is accelerated; publish and revoke are then no-ops.
     public init(cache: KernelCache?) {
-        self.cache = cache
+        #if FAULTS
+            self.cache = cache.map(FaultyCache.init)
+        #else
+            self.cache = cache
+        #endif
     }
 
     /// True where publishing has an effect: lets a caller skip reading what only the maps want.
@@ -75,7 +85,7 @@ public enum ReservedHandle {
 
 /// The right to publish and revoke names, while their directory is locked.
 public struct NameHold: ~Copyable {
-    let cache: KernelCache?
+    let cache: Sink?
 
     /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`.
     public func publish(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {

@@ -127,8 +127,8 @@ public final class KernelCache: @unchecked Sendable {
         return memory.bindMemory(to: type, capacity: count)
     }
 
-    /// A version never used before.
-    func freshVersion() -> UInt64 {
+    /// A version never used before, to follow `version`.
+    func freshVersion(after version: UInt64) -> UInt64 {
         versions.wrappingAdd(1, ordering: .relaxed).newValue
     }
 

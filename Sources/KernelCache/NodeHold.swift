@@ -4,7 +4,7 @@ import SystemPackage
 
 /// The right to publish and revoke what is cached of a node, while it is locked.
 public struct NodeHold: ~Copyable {
-    let cache: KernelCache?
+    let cache: Sink?
 
     /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
     /// been read from the source under this hold.
@@ -16,11 +16,11 @@ public struct NodeHold: ~Copyable {
         let ctime = Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
             &+ Int64(attributes.st_ctim.tv_nsec)
         if versions.version == 0 {
-            versions.version = cache.freshVersion()
+            versions.version = cache.freshVersion(after: versions.version)
             // The kernel has nothing of a new node, so nothing old.
             if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
         } else if versions.ctime != 0, versions.ctime != ctime {
-            versions.version = cache.freshVersion()
+            versions.version = cache.freshVersion(after: versions.version)
             versions.xattrVersion &+= 1
         }
         versions.ctime = ctime
@@ -43,10 +43,10 @@ public struct NodeHold: ~Copyable {
             // The kernel makes the same change in its page cache: what was of the old version
             // becomes of the new one.
             let isKept = isKept(nodeid: nodeid, versions)
-            versions.version = cache.freshVersion()
+            versions.version = cache.freshVersion(after: versions.version)
             if isKept { versions.kept = versions.version }
         } else if scope.contains(.names) {
-            versions.version = cache.freshVersion()
+            versions.version = cache.freshVersion(after: versions.version)
         }
     }
 

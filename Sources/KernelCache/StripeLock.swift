@@ -33,6 +33,9 @@ final class StripeLocks: @unchecked Sendable {
         _ key: UInt64, _ body: () throws(E) -> R
     ) throws(E) -> R {
         let index = stripe(key)
+        #if FAULTS
+            defer { Fault.unlocked() }
+        #endif
         pthread_mutex_lock(&mutexes[index])
         defer { pthread_mutex_unlock(&mutexes[index]) }
         return try body()
@@ -42,6 +45,9 @@ final class StripeLocks: @unchecked Sendable {
         _ keys: [UInt64], _ body: () throws(E) -> R
     ) throws(E) -> R {
         let indices = Set(keys.map(stripe)).sorted()
+        #if FAULTS
+            defer { Fault.unlocked() }
+        #endif
         for index in indices { pthread_mutex_lock(&mutexes[index]) }
         defer { for index in indices.reversed() { pthread_mutex_unlock(&mutexes[index]) } }
         return try body()

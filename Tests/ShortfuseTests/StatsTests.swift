@@ -93,7 +93,7 @@ import Testing
             #expect(report.maps["names"]?.evictions == nil)
             #expect(
                 report.lines(withRates: false).contains(
-                    "  attrs               0       64      0 B  8.0 KiB         9"))
+                    "  attrs               0       64      0 B   8.0 KiB         9"))
         }
     }
 

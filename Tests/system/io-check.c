@@ -17,6 +17,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,12 +54,20 @@ static void die(const char *what)
 	exit(2);
 }
 
+static sigjmp_buf no_page;
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+	siglongjmp(no_page, 1);
+}
+
 /* Reads up to size bytes at offset by one of the ways; bytes read or -1. */
 static ssize_t read_by(const char *path, const char *way, void *buffer, size_t size, off_t offset)
 {
 	int direct = !strcmp(way, "direct");
 	int fd = open(path, O_RDONLY | O_CLOEXEC | (direct ? O_DIRECT : 0));
-	ssize_t result;
+	volatile ssize_t result;
 
 	if (fd < 0)
 		return -1;
@@ -75,7 +85,11 @@ static ssize_t read_by(const char *path, const char *way, void *buffer, size_t s
 			map = mmap(NULL, result + offset - start, PROT_READ, MAP_SHARED, fd, start);
 			if (map == MAP_FAILED)
 				die("mmap");
-			memcpy(buffer, map + (offset - start), result);
+			/* A file that is shorter than fstat said: the twin's. */
+			if (sigsetjmp(no_page, 1))
+				result = -1;
+			else
+				memcpy(buffer, map + (offset - start), result);
 			munmap(map, result + offset - start);
 		}
 	} else {
@@ -310,8 +324,10 @@ static int random_cases(const char *directory, unsigned long cases, const char *
 	}
 	if (!fork()) {
 		close(there[1]);
+		signal(SIGBUS, on_bus_error);
 		answer_questions(question, there[0], back[1]);
 	}
+	close(back[1]);
 	for (unsigned long i = 0; i < cases; i++) {
 		int file = below(FILES);
 		struct model *model = &models[file];

@@ -1,0 +1,188 @@
+#if FAULTS
+    import CLibBPF
+    import Glibc
+    import Synchronization
+    import SystemPackage
+
+    /// Mistakes to make on purpose, one at a time, so that a checker can prove that it sees them. Only
+    /// in builds with -DFAULTS, which scripts/check-coherence makes apart; chosen by SHORTFUSE_FAULT in
+    /// the environment.
+    public enum Fault: String, CaseIterable, Sendable {
+        // The script lists these lines: one each.
+        case late = "late-invalidation"  // the maps forget some time after the reply
+        case renameTarget = "rename-target"  // a rename leaves its target's name in the maps
+        case parent  // a change of names leaves their directories' attributes in the maps
+        case unlocked = "publish-unlocked"  // what a lock protected is published after it
+        case generation  // LOOKUP's program does not look whether the name is still the same
+        case grants  // FORGET is counted against the daemon's own lookups alone
+        case version  // data that changed keeps its version, so that old blocks count as new
+        case never = "no-invalidation"  // the maps never forget anything
+
+        /// Not a fault: LOOKUP's program pauses as it does for `generation`, and checks.
+        private static let pause = "pause"
+
+        private static let name = getenv("SHORTFUSE_FAULT").map { String(cString: $0) } ?? ""
+
+        static let current: Fault? = {
+            if name.isEmpty || name == pause { return nil }
+            guard let fault = Fault(rawValue: name) else { fatalError("no fault '\(name)'") }
+            return fault
+        }()
+
+        /// Tells LOOKUP's program what to do (bpf/fault.bpf.h), before it is loaded.
+        static func plant(in object: OpaquePointer) throws(KernelCacheError) {
+            var size = 0
+            guard let map = bpf_object__find_map_by_name(object, ".rodata.faults"),
+                let constants = bpf_map__initial_value(map, &size),
+                size == MemoryLayout<UInt32>.size
+            else { throw .openFailed(reason: "the BPF programs are built without faults") }
+            let flags: UInt32 = current == .generation ? 3 : name == pause ? 1 : 0
+            UnsafeMutableRawPointer(mutating: constants).storeBytes(of: flags, as: UInt32.self)
+        }
+
+        // MARK: What a thread does between taking locks and letting go of one
+
+        private struct Scope {
+            var parents: Set<UInt64> = []
+            var revokedNames = 0
+            var unpublished: [@Sendable () -> Void] = []
+        }
+        private static let scopes = Mutex<[pthread_t: Scope]>([:])
+
+        fileprivate static func isParent(_ nodeid: UInt64) -> Bool {
+            scopes.withLock { $0[pthread_self()]?.parents.contains(nodeid) ?? false }
+        }
+
+        /// - Returns: how many names this scope has revoked.
+        fileprivate static func countRevoke(ofNameIn parent: UInt64) -> Int {
+            scopes.withLock { scopes in
+                var scope = scopes[pthread_self()] ?? Scope()
+                scope.parents.insert(parent)
+                scope.revokedNames += 1
+                scopes[pthread_self()] = scope
+                return scope.revokedNames
+            }
+        }
+
+        fileprivate static func whenUnlocked(_ publish: @escaping @Sendable () -> Void) {
+            scopes.withLock { $0[pthread_self(), default: Scope()].unpublished.append(publish) }
+        }
+
+        /// This thread has let go of a lock.
+        static func unlocked() {
+            let scope = scopes.withLock { $0.removeValue(forKey: pthread_self()) }
+            guard let work = scope?.unpublished, !work.isEmpty else { return }
+            usleep(20)
+            for publish in work { publish() }
+        }
+    }
+
+    /// The kernel cache as `Coherence` sees it, with a fault.
+    struct FaultyCache: Sendable {
+        let cache: KernelCache
+
+        func publishName(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
+            guard Fault.current == .unlocked else {
+                return cache.publishName(parent: parent, name: name, nodeid: nodeid)
+            }
+            let copy = Self.copy(name)
+            Fault.whenUnlocked { cache.publishName(parent: parent, name: copy, nodeid: nodeid) }
+        }
+
+        func revokeName(parent: UInt64, name: UnsafePointer<CChar>) {
+            let count = Fault.countRevoke(ofNameIn: parent)
+            switch Fault.current {
+            case .never: return
+            case .renameTarget where count == 2: return
+            case .late:
+                let copy = Self.copy(name)
+                Later.shared.run { cache.revokeName(parent: parent, name: copy) }
+            default: cache.revokeName(parent: parent, name: name)
+            }
+        }
+
+        func publishAttributes(nodeid: UInt64, attributes: stat, versions: Versions) {
+            switch Fault.current {
+            case .parent where Fault.isParent(nodeid): return
+            case .unlocked:
+                Fault.whenUnlocked {
+                    cache.publishAttributes(
+                        nodeid: nodeid, attributes: attributes, versions: versions)
+                }
+            default:
+                cache.publishAttributes(
+                    nodeid: nodeid, attributes: attributes, versions: versions)
+            }
+        }
+
+        func freshVersion(after version: UInt64) -> UInt64 {
+            let isFixed = Fault.current == .never || Fault.current == .version
+            return isFixed && version != 0 ? version : cache.freshVersion(after: version)
+        }
+
+        func revokeAttributes(nodeid: UInt64) {
+            switch Fault.current {
+            case .never: return
+            case .parent where Fault.isParent(nodeid): return
+            case .late: Later.shared.run { cache.revokeAttributes(nodeid: nodeid) }
+            default: cache.revokeAttributes(nodeid: nodeid)
+            }
+        }
+
+        func harvest(nodeid: UInt64, retire: Bool) -> UInt64 {
+            let lookups = cache.harvest(nodeid: nodeid, retire: retire)
+            return Fault.current == .grants ? 0 : lookups
+        }
+
+        var fileMax: Int { cache.fileMax }
+
+        func isKept(nodeid: UInt64, version: UInt64) -> Bool {
+            cache.isKept(nodeid: nodeid, version: version)
+        }
+
+        func publishData(
+            nodeid: UInt64, version: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer
+        ) {
+            cache.publishData(nodeid: nodeid, version: version, index: index, bytes: bytes)
+        }
+
+        func publishReply(
+            nodeid: UInt64, xattrVersion: UInt32, question: CachedQuestion, reply: CachedReply
+        ) {
+            cache.publishReply(
+                nodeid: nodeid, xattrVersion: xattrVersion, question: question, reply: reply)
+        }
+
+        func areStatisticsUsed(nodeid: UInt64) -> Bool {
+            cache.areStatisticsUsed(nodeid: nodeid)
+        }
+
+        private static func copy(_ name: UnsafePointer<CChar>) -> [CChar] {
+            Array(UnsafeBufferPointer(start: name, count: strlen(name) + 1))
+        }
+    }
+
+    /// Runs work on a thread of its own, a fraction of a millisecond after it was asked to.
+    private final class Later: Sendable {
+        static let shared = Later()
+        private let work = Mutex<[@Sendable () -> Void]>([])
+
+        private init() {
+            var thread = pthread_t()
+            pthread_create(&thread, nil, { _ in Later.shared.loop() }, nil)
+        }
+
+        func run(_ body: @escaping @Sendable () -> Void) { work.withLock { $0.append(body) } }
+
+        private func loop() -> Never {
+            while true {
+                usleep(200)
+                let due = work.withLock { work in
+                    defer { work = [] }
+                    return work
+                }
+                for body in due { body() }
+            }
+        }
+    }
+#endif

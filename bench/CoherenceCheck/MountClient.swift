@@ -1,0 +1,223 @@
+import Glibc
+import Syscall
+import SystemPackage
+
+/// System calls on a directory, whatever file system it is on.
+final class MountClient: Client {
+    let looksUpAtOnce = false
+    let readsStatusAtOnce: Bool
+    let appendsAtOnce = false
+    let knowsLostFiles = false
+
+    private let root: FileDescriptor
+    private let directories: [FileDescriptor]
+    /// The files of `Layout.File`, open.
+    private var files: [FileDescriptor] = []
+    private let appending: FileDescriptor
+    private var held: [(fd: FileDescriptor, inode: UInt64)] = []
+    private var fresh: (fd: FileDescriptor, isNew: Bool)?
+    private let listBuffer = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: 4096, alignment: 8)
+
+    /// - Parameter readsStatusAtOnce: the file system says so of itself. The kernel's own do not:
+    ///   their stat(2) meets a change half-way.
+    init(_ directory: String, readsStatusAtOnce: Bool) throws(Errno) {
+        self.readsStatusAtOnce = readsStatusAtOnce
+        let root = try Syscall.open(directory, flags: O_RDONLY | O_DIRECTORY)
+        self.root = root
+        var directories: [FileDescriptor] = []
+        for name in Layout.directories {
+            directories.append(try Syscall.open(at: root, name, flags: O_RDONLY | O_DIRECTORY))
+        }
+        self.directories = directories
+        appending = try Syscall.open(
+            at: root, Layout.File.attributes.name, flags: O_WRONLY | O_APPEND)
+        for file in Layout.File.allCases {
+            files.append(try Self.open(file, at: root))
+        }
+    }
+
+    /// Only FUSE makes O_DIRECT worth while: native file systems are as exact without, and tmpfs has
+    /// it only since Linux 6.6.
+    private static func open(
+        _ file: Layout.File, at root: FileDescriptor
+    ) throws(Errno) -> FileDescriptor {
+        if file == .direct {
+            do throws(Errno) {
+                return try Syscall.open(
+                    at: root, file.name, flags: O_RDWR | Syscall.openDirect)
+            } catch {
+                if error != .invalidArgument { throw error }
+            }
+        }
+        return try Syscall.open(at: root, file.name, flags: O_RDWR)
+    }
+
+    deinit { listBuffer.deallocate() }
+
+    func close() {
+        for fd in directories + files + held.map(\.fd) + [appending, root] { Syscall.close(fd) }
+    }
+
+    // MARK: Names
+
+    func status(of place: Place) throws(Errno) -> Status {
+        Status(try Syscall.status(at: directories[place.directory], place.name))
+    }
+
+    func exists(_ place: Place) throws(Errno) { _ = try status(of: place) }
+
+    func statusOfDirectory(_ directory: Int) throws(Errno) -> Status {
+        Status(try Syscall.status(at: root, Layout.directories[directory]))
+    }
+
+    func list(_ directory: Int, _ body: (UnsafePointer<CChar>) -> Void) throws(Errno) {
+        let fd = try Syscall.open(
+            at: directories[directory], ".", flags: O_RDONLY | O_DIRECTORY)
+        defer { Syscall.close(fd) }
+        while try Syscall.readDirectory(
+            fd, using: listBuffer,
+            { (entry) throws(Errno) in
+                body(entry.name)
+                return true
+            })
+        {}
+    }
+
+    func create(_ place: Place) throws(Errno) {
+        let fd = try Syscall.open(
+            at: directories[place.directory], place.name, flags: O_RDWR | O_CREAT | O_EXCL,
+            mode: 0o644)
+        fresh = (fd, true)
+    }
+
+    func open(_ place: Place) throws(Errno) {
+        let fd = try Syscall.open(at: directories[place.directory], place.name, flags: O_RDWR)
+        fresh = (fd, false)
+    }
+
+    func settle(holding: Bool) throws(Errno) -> UInt64 {
+        guard let (fd, isNew) = fresh else { throw .badFileDescriptor }
+        fresh = nil
+        do throws(Errno) {
+            var inode = UInt64(try Syscall.status(fd).st_ino)
+            if isNew {
+                try withUnsafeBytes(of: &inode) { (bytes) throws(Errno) in
+                    try write(fd, bytes)
+                }
+            }
+            if holding { held.append((fd, inode)) } else { Syscall.close(fd) }
+            return inode
+        } catch {
+            Syscall.close(fd)
+            throw error
+        }
+    }
+
+    func remove(_ place: Place) throws(Errno) {
+        try Syscall.remove(at: directories[place.directory], place.name)
+    }
+
+    func makeDirectory(_ place: Place) throws(Errno) {
+        try Syscall.makeDirectory(at: directories[place.directory], place.name, mode: 0o755)
+    }
+
+    func removeDirectory(_ place: Place) throws(Errno) {
+        try Syscall.remove(at: directories[place.directory], place.name, flags: AT_REMOVEDIR)
+    }
+
+    func rename(_ from: Place, _ to: Place, exchanging: Bool) throws(Errno) {
+        try Syscall.rename(
+            at: directories[from.directory], from.name, to: directories[to.directory], to.name,
+            flags: exchanging ? 2 : 0)  // RENAME_EXCHANGE
+    }
+
+    // MARK: Held files
+
+    var heldCount: Int { held.count }
+
+    func inode(held index: Int) -> UInt64 { held[index].inode }
+
+    func status(held index: Int) throws(Errno) -> Status {
+        Status(try Syscall.status(held[index].fd))
+    }
+
+    func read(
+        held index: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try Syscall.read(held[index].fd, at: 0, into: buffer)
+    }
+
+    func link(held index: Int, to place: Place) throws(Errno) {
+        try DescriptorPath(held[index].fd).withPointer { (path) throws(Errno) in
+            try Syscall.makeLink(
+                at: root, path, to: directories[place.directory], place.name,
+                flags: AT_SYMLINK_FOLLOW)
+        }
+    }
+
+    func letGo(held index: Int) {
+        Syscall.close(held.remove(at: index).fd)
+    }
+
+    // MARK: Files
+
+    private func fd(_ file: Layout.File) -> FileDescriptor { files[file.rawValue] }
+
+    func status(of file: Layout.File) throws(Errno) -> Status {
+        Status(try Syscall.status(at: root, file.name))
+    }
+
+    func truncate(_ file: Layout.File, to size: Int64) throws(Errno) {
+        try Syscall.truncate(fd(file), size: size)
+    }
+
+    func append(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
+        guard Glibc.write(appending.rawValue, bytes.baseAddress, bytes.count) == bytes.count else {
+            throw Errno(rawValue: errno)
+        }
+    }
+
+    func changeMode(of file: Layout.File, to mode: UInt32) throws(Errno) {
+        try Syscall.changeMode(at: root, file.name, to: mode)
+    }
+
+    func changeOwner(of file: Layout.File, to owner: UInt32) throws(Errno) {
+        try Syscall.changeOwner(fd(file), uid: owner, gid: gid_t.max)
+    }
+
+    func read(
+        _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try Syscall.read(fd(file), at: 0, into: buffer)
+    }
+
+    func write(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
+        try write(fd(file), bytes)
+    }
+
+    private func write(
+        _ fd: FileDescriptor, _ bytes: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        guard pwrite(fd.rawValue, bytes.baseAddress, bytes.count, 0) == bytes.count else {
+            throw Errno(rawValue: errno)
+        }
+    }
+
+    func extendedAttribute(
+        of file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try DescriptorPath(fd(file)).withPointer { (path) throws(Errno) in
+            try Syscall.extendedAttribute(of: path, Layout.extendedAttribute, into: buffer)
+        }
+    }
+
+    func setExtendedAttribute(
+        of file: Layout.File, to value: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        try DescriptorPath(fd(file)).withPointer { (path) throws(Errno) in
+            try Syscall.setExtendedAttribute(
+                of: path, Layout.extendedAttribute, to: value, flags: 0)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Glibc
+import Linearizability
+import SystemPackage
+
+/// splitmix64: the same sequence for the same seed, anywhere.
+struct Random: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    mutating func below(_ bound: Int) -> Int {
+        Int(truncatingIfNeeded: next() % UInt64(bound))
+    }
+}
+
+/// Makes random calls through its client and logs each. What they are is in `Worker+Names.swift`
+/// and `Worker+Files.swift`.
+final class Worker {
+    let number: Int
+    let client: any Client
+    let scene: Scene
+    var random: Random
+    /// What is wrong by itself: an error that the call cannot have, half of a value.
+    private(set) var complaints: [String] = []
+    private(set) var operations = 0
+    /// Reads that met a write half-way: allowed, since SOURCE itself shows it.
+    var mixedReads = 0
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
+    /// Of `Layout.names`, as C strings.
+    let names: [UnsafePointer<CChar>]
+
+    init(_ number: Int, _ client: any Client, _ scene: Scene, seed: UInt64) {
+        self.number = number
+        self.client = client
+        self.scene = scene
+        random = Random(state: seed &+ UInt64(number) &* 0x5851_F42D_4C95_7F2D)
+        names = Layout.names.map { name in
+            let bytes = Array(name.utf8CString)
+            let copy = UnsafeMutableBufferPointer<CChar>.allocate(capacity: bytes.count)
+            _ = copy.initialize(from: bytes)
+            return UnsafePointer(copy.baseAddress!)
+        }
+    }
+
+    deinit {
+        buffer.deallocate()
+        for name in names { name.deallocate() }
+    }
+
+    func step() {
+        operations += 1
+        switch random.below(100) {
+        case ..<8: missingStep()
+        case ..<45: filesStep()
+        case ..<65: directoriesStep()
+        case ..<85: attributesStep()
+        case ..<94: dataStep()
+        default: extendedStep()
+        }
+    }
+
+    /// Runs `call` and notes when.
+    func timed<R>(_ call: () throws(Errno) -> R) -> (Span, Result<R, Errno>) {
+        let start = Self.now()
+        let result: Result<R, Errno>
+        do throws(Errno) {
+            result = .success(try call())
+        } catch {
+            result = .failure(error)
+        }
+        return (Span(start: start, end: Self.now()), result)
+    }
+
+    func complain(_ what: String, _ error: Errno) {
+        complaints.append("worker \(number): \(what): \(error)")
+    }
+
+    func complain(_ what: String) {
+        complaints.append("worker \(number): \(what)")
+    }
+
+    /// A value that nobody else writes for a while. One byte, because memory is copied in units no
+    /// larger than that where the processor is emulated.
+    func newTag() -> UInt8 {
+        UInt8(truncatingIfNeeded: scene.tags.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
+    /// The clock that file systems stamp by: a stamp made from now on is not below.
+    static func stampClock() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        return Status.nanoseconds(time)
+    }
+}
