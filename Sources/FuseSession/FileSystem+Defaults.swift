@@ -145,4 +145,9 @@ extension FileSystem {
     public func removeExtendedAttribute(
         _ context: RequestContext, of node: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) { throw .noFunction }
+
+    public func control(
+        _ context: RequestContext, node: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int { throw .noFunction }
 }
