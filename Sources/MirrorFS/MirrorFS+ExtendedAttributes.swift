@@ -9,8 +9,12 @@ extension MirrorFS {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try Syscall.extendedAttribute(of: path, name, into: buffer)
+        do throws(Errno) {
+            return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+                try Syscall.extendedAttribute(of: path, name, into: buffer)
+            }
+        } catch {
+            throw readingFailed(error, of: name)
         }
     }
 
@@ -33,6 +37,7 @@ extension MirrorFS {
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                 try Syscall.setExtendedAttribute(of: path, name, to: value, flags: flags)
             }
+            try listWasSet(context, node, name)
         }
     }
 

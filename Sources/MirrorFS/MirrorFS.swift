@@ -16,6 +16,8 @@ public final class MirrorFS: FileSystem {
         public var entryTimeout = 0.0
         /// Seconds for which the kernel may keep attributes; as `entryTimeout`.
         public var attributeTimeout = 0.0
+        /// Obey the access control lists of SOURCE, if it keeps any.
+        public var accessControlLists = true
 
         public init() {}
     }
@@ -33,8 +35,7 @@ public final class MirrorFS: FileSystem {
     ///   - nodes: the table that `coherence`'s kernel cache credits lookups to; empty.
     /// - Throws: what opening `source` throws, `ENOTDIR`.
     ///
-    /// Sets the process's umask to 0, since the kernel has applied the caller's, and raises its
-    /// limit of open files: each node holds one.
+    /// Raises the process's limit of open files: each node holds one.
     public init(
         source: FilePath, nodes: NodeTable = NodeTable(), coherence: Coherence,
         options: Options = Options(), log: Logger = Logger(label: "mirror")
@@ -43,7 +44,6 @@ public final class MirrorFS: FileSystem {
         self.coherence = coherence
         self.options = options
         self.log = log
-        umask(0)
         Syscall.raiseOpenFileLimit()
         let fd: FileDescriptor
         do {
@@ -70,6 +70,10 @@ public final class MirrorFS: FileSystem {
             // The daemon writes with CAP_FSETID, by which SOURCE would keep set-user-id bits.
             .handlesKillPrivileges,
         ])
+        if options.accessControlLists, keepsAccessControlLists {
+            // With the lists goes the umask, see `Ownership`.
+            connection.wanted.formUnion([.accessControlLists, .leavesMask])
+        }
         // Pays only where somebody remembers what it returns.
         if coherence.isAccelerated || options.entryTimeout > 0 {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])

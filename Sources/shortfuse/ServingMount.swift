@@ -61,9 +61,11 @@ final class ServingMount {
         _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?
     ) throws -> Session {
         // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
+        var options = MirrorFS.Options()
+        options.accessControlLists = daemon.options.accessControlLists
         let fileSystem = try MirrorFS(
             source: FilePath(daemon.plan.source), nodes: nodes,
-            coherence: Coherence(cache: cache), log: daemon.log)
+            coherence: Coherence(cache: cache), options: options, log: daemon.log)
         let session = try Session(
             fileSystem,
             options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
