@@ -10,8 +10,9 @@ extension MirrorFS {
     ) throws(Errno) -> Attributes {
         let node = try node(id)
         return try change(node) { (hold) throws(Errno) in
-            // The owner first: chown(2) clears set-id bits, chmod(2) may set them.
-            if changes.uid != nil || changes.gid != nil {
+            // The owner first: chown(2) clears set-id bits, chmod(2) may set them. No change at all is
+            // a chown(2) that changes neither id: it moves the ctime.
+            if changes.uid != nil || changes.gid != nil || changes.isEmpty {
                 try Syscall.changeOwner(
                     node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
             }
