@@ -25,6 +25,7 @@ private func addLife(to operations: inout fuse_lowlevel_ops) {
             var connection = Connection(info)
             connection.wanted.subtract([.readDirectoryPlus, .readDirectoryPlusAdaptive])
             core.fileSystem.initialize(&connection)
+            core.initialized?(Agreement(connection))
         }
     }
     operations.destroy = { userdata in

@@ -7,10 +7,15 @@ import SystemPackage
 final class SessionCore: Sendable {
     let fileSystem: any FileSystem
     let counters: RequestCounters?
+    let initialized: (@Sendable (Agreement) -> Void)?
 
-    init(fileSystem: any FileSystem, counters: RequestCounters?) {
+    init(
+        fileSystem: any FileSystem, counters: RequestCounters?,
+        initialized: (@Sendable (Agreement) -> Void)?
+    ) {
         self.fileSystem = fileSystem
         self.counters = counters
+        self.initialized = initialized
     }
 
     /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough

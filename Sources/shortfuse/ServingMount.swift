@@ -66,10 +66,11 @@ final class ServingMount {
         let fileSystem = try MirrorFS(
             source: FilePath(daemon.plan.source), nodes: nodes,
             coherence: Coherence(cache: cache), options: options, log: daemon.log)
+        var sessionOptions = daemon.options.session(
+            source: daemon.plan.source, threads: daemon.threads)
+        sessionOptions.initialized = { daemon.record(ConnectionState($0)) }
         let session = try Session(
-            fileSystem,
-            options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
-            counters: counters.requests, log: daemon.log)
+            fileSystem, options: sessionOptions, counters: counters.requests, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
         return session
     }

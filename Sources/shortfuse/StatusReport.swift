@@ -28,6 +28,7 @@ struct MountReport: Encodable {
     var daemonRequests: [String: UInt64]
     /// Files that the daemon keeps for the kernel.
     var nodes: UInt64
+    var connection: ConnectionState?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
@@ -37,7 +38,7 @@ struct MountReport: Encodable {
         case started
         case requestsFile = "requests_file"
         case daemonRequests = "daemon_requests"
-        case nodes, answered, passed, refused
+        case nodes, connection, answered, passed, refused
     }
 
     init(_ mount: MountState, runtime: RuntimeDirectory) throws(Failure) {
@@ -53,6 +54,7 @@ struct MountReport: Encodable {
         options = mount.options
         version = mount.version
         started = mount.started
+        connection = mount.connection
         requestsFile = runtime.requestsPath
         let words = Self.readWords(runtime.requestsPath)
         daemonRequests = OpcodeNames.byName(
@@ -101,6 +103,7 @@ struct MountReport: Encodable {
                     ? "  accelerated: maps in \(pins)"
                     : "  not accelerated: \(reason ?? "for a reason not recorded")")
             lines.append("  nodes: \(nodes)")
+            lines += connection?.lines.map { "  " + $0 } ?? []
         }
         let names = Set(daemonRequests.keys).union(answered.keys).union(passed.keys)
             .union(refused.keys).sorted()
