@@ -40,12 +40,7 @@ extension MirrorFS {
     func listWasSet(
         _ context: RequestContext, _ node: Node, _ name: UnsafePointer<CChar>
     ) throws(Errno) {
-        guard context.uid != 0, strcmp(name, Self.accessList) == 0 else { return }
-        let status = try Syscall.status(node.fd)
-        guard status.st_mode & S_ISGID != 0, !context.isMember(of: status.st_gid) else { return }
-        try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try Syscall.changeMode(
-                at: .workingDirectory, path, to: status.st_mode & 0o7777 & ~S_ISGID)
-        }
+        guard strcmp(name, Self.accessList) == 0 else { return }
+        try clearSetGroupID(context, node) { _ in true }
     }
 }

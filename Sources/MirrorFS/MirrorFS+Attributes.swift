@@ -23,6 +23,7 @@ extension MirrorFS {
                 }
             }
             if let size = changes.size {
+                try dataChanges(context, node)
                 try truncate(node, handle, size)
             }
             // Last: truncating sets the modification time.

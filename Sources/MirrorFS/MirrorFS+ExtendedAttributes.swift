@@ -23,7 +23,7 @@ extension MirrorFS {
     ) throws(Errno) -> Int {
         let node = try node(id)
         return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try Syscall.extendedAttributeNames(of: path, into: buffer)
+            try visibleNames(context, at: path, into: buffer)
         }
     }
 

@@ -51,8 +51,10 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
+        let node = try node(id)
         let fd = FileDescriptor(handle)
-        return try change(try node(id)) { (_) throws(Errno) in
+        return try change(node) { (_) throws(Errno) in
+            try dataChanges(context, node)
             // A file that may only grow: pwrite(2) would append instead.
             if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
             return try source.write(to: fd, at: offset, appends: appends)
@@ -92,7 +94,9 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, mode: Int32,
         offset: Int64, length: Int64
     ) throws(Errno) {
-        try change(try node(id)) { (_) throws(Errno) in
+        let node = try node(id)
+        try change(node) { (_) throws(Errno) in
+            try dataChanges(context, node)
             try Syscall.allocate(
                 FileDescriptor(handle), mode: mode, offset: offset, length: length)
         }
@@ -109,8 +113,10 @@ extension MirrorFS {
         flags: UInt32
     ) throws(Errno) -> Int {
         let sourceNode = try node(source.node)
-        let copied = try change(try node(target.node)) { (_) throws(Errno) in
-            try Syscall.copyRange(
+        let targetNode = try node(target.node)
+        let copied = try change(targetNode) { (_) throws(Errno) in
+            try dataChanges(context, targetNode)
+            return try Syscall.copyRange(
                 from: FileDescriptor(source.handle), at: source.offset,
                 to: FileDescriptor(target.handle), at: target.offset, count: count,
                 flags: flags)

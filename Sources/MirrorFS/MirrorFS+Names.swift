@@ -79,9 +79,14 @@ extension MirrorFS {
     ) throws(Errno) {
         let old = Place(directory: try node(parent), name: name)
         let new = Place(directory: try node(newParent), name: newName)
-        try change([old, new]) { () throws(Errno) in
+        let rename = { () throws(Errno) in
             try Syscall.rename(
                 at: old.directory.fd, name, to: new.directory.fd, newName, flags: flags)
+        }
+        try change([old, new]) { () throws(Errno) in
+            // What stays at the old name is a file that this makes.
+            if flags & Syscall.renameWhiteout == 0 { return try rename() }
+            try ownership.asCaller(context, rename)
         }
     }
 
