@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	MANY = 2000
+	MANY = 1000
 };
 
 static char *numbered(int number)
@@ -54,7 +54,7 @@ static void seek_and_rewind(void)
 		make(numbered(i), "");
 	DIR *stream = opendir(".");
 
-	for (int i = 0; i < 500; i++)
+	for (int i = 0; i < 300; i++)
 		readdir(stream);
 	long place = telldir(stream);
 

@@ -46,7 +46,7 @@ static void in_directory(const struct rule *rule)
 	MUST(mkdir(path, 0755));
 	MUST(chdir(path));
 	/* A rule that waits for ever must not. */
-	alarm(60);
+	alarm(300);
 	umask(022);
 	rule->run();
 	fflush(stdout);
