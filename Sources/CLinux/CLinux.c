@@ -29,6 +29,7 @@ _Static_assert(LINUX_RENAME_EXCHANGE == RENAME_EXCHANGE, "");
 _Static_assert(LINUX_RENAME_WHITEOUT == RENAME_WHITEOUT, "");
 _Static_assert(LINUX_UTIME_NOW == UTIME_NOW, "");
 _Static_assert(LINUX_UTIME_OMIT == UTIME_OMIT, "");
+_Static_assert(LINUX_HANDLE_SIZE == sizeof(struct file_handle) + MAX_HANDLE_SZ, "");
 _Static_assert(LINUX_FS_IOC_GETFLAGS == FS_IOC_GETFLAGS, "");
 _Static_assert(LINUX_FS_IOC_SETFLAGS == FS_IOC_SETFLAGS, "");
 _Static_assert(LINUX_FS_IOC_FSGETXATTR == FS_IOC_FSGETXATTR, "");
@@ -69,6 +70,21 @@ ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offs
 			      unsigned flags)
 {
 	return copy_file_range(in, in_offset, out, out_offset, length, flags);
+}
+
+int linux_handle_of(int fd, void *handle, int *mount_id)
+{
+	struct file_handle *header = handle;
+
+	header->handle_bytes = LINUX_HANDLE_SIZE - sizeof(*header);
+	if (name_to_handle_at(fd, "", header, mount_id, AT_EMPTY_PATH))
+		return -1;
+	return (int)(sizeof(*header) + header->handle_bytes);
+}
+
+int linux_open_by_handle(int mount_fd, void *handle, int flags)
+{
+	return open_by_handle_at(mount_fd, handle, flags);
 }
 
 int linux_ioctl(int fd, unsigned long request, void *argument)

@@ -5,6 +5,8 @@ import SystemPackage
 extension FileSystem {
     public func initialize(_ connection: inout Connection) {}
     public func mounted(device: dev_t) {}
+    public func requestBegins() -> Int { 0 }
+    public func requestEnds(_ token: Int) {}
     public func destroy() {}
 
     public func lookup(

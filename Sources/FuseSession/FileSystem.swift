@@ -14,6 +14,10 @@ public protocol FileSystem: Sendable {
     func initialize(_ connection: inout Connection)
     /// The mount is in place and `device` is the `st_dev` that its files have.
     func mounted(device: dev_t)
+    /// A request begins on the calling thread, or a FORGET. Returns what `requestEnds` gets.
+    func requestBegins() -> Int
+    /// The request has been replied to.
+    func requestEnds(_ token: Int)
     /// DESTROY, or the end of the session.
     func destroy()
 

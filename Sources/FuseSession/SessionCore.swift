@@ -46,6 +46,8 @@ func serve(
     guard let request else { return }
     SessionCore.with(fuse_req_userdata(request)) { core in
         core.counters?.count(opcode)
+        let token = core.fileSystem.requestBegins()
+        defer { core.fileSystem.requestEnds(token) }
         do throws(Errno) {
             try body(core.fileSystem, RequestContext(request))
         } catch {

@@ -18,6 +18,8 @@ public final class MirrorFS: FileSystem {
         public var attributeTimeout = 0.0
         /// Obey the access control lists of SOURCE, if it keeps any.
         public var accessControlLists = true
+        /// About how many nodes are kept open; nil for half of the process's limit of open files.
+        public var openNodes: Int?
 
         public init() {}
     }
@@ -35,7 +37,7 @@ public final class MirrorFS: FileSystem {
     ///   - nodes: the table that `coherence`'s kernel cache credits lookups to; empty.
     /// - Throws: what opening `source` throws, `ENOTDIR`.
     ///
-    /// Raises the process's limit of open files: each node holds one.
+    /// Raises the process's limit of open files: a node in use holds one.
     public init(
         source: FilePath, nodes: NodeTable = NodeTable(), coherence: Coherence,
         options: Options = Options(), log: Logger = Logger(label: "mirror")
@@ -44,7 +46,7 @@ public final class MirrorFS: FileSystem {
         self.coherence = coherence
         self.options = options
         self.log = log
-        Syscall.raiseOpenFileLimit()
+        let descriptors = Syscall.raiseOpenFileLimit()
         let fd: FileDescriptor
         do {
             fd = try source.withPlatformString {
@@ -54,6 +56,9 @@ public final class MirrorFS: FileSystem {
             throw error as? Errno ?? .ioError
         }
         do throws(Errno) {
+            // The other half is for files that are open.
+            nodes.descriptors.start(
+                root: fd, limit: options.openNodes ?? Int(clamping: descriptors / 2))
             _ = nodes.insertRoot(Identity(try Syscall.status(fd)), owning: fd)
         } catch {
             Syscall.close(fd)
@@ -83,6 +88,9 @@ public final class MirrorFS: FileSystem {
     public func mounted(device: dev_t) {
         ownDevice.store(UInt64(device), ordering: .relaxed)
     }
+
+    public func requestBegins() -> Int { nodes.descriptors.requests.enter() }
+    public func requestEnds(_ token: Int) { nodes.descriptors.requests.leave(token) }
 
     // MARK: Nodes
 
@@ -140,6 +148,7 @@ public final class MirrorFS: FileSystem {
     @inline(__always)
     func node(_ id: NodeID) throws(Errno) -> Node {
         guard let node = nodes.node(id) else { throw .staleNFSFileHandle }
+        try node.use()
         return node
     }
 
@@ -179,6 +188,7 @@ public final class MirrorFS: FileSystem {
     func find(
         _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry {
+        nodes.descriptors.trim(nodes)
         let seen = try Syscall.status(at: parent.fd, name)
         // The mount itself, seen in SOURCE: a tree that contains itself has no end.
         if UInt64(seen.st_dev) == ownDevice.load(ordering: .relaxed) {
@@ -210,7 +220,14 @@ public final class MirrorFS: FileSystem {
     ) throws(Errno) -> Entry? {
         let identity = Identity(seen)
         return try coherence.withNode(identity.lockKey) { (hold) throws(Errno) -> Entry? in
-            let known = nodes.node(identity)
+            var known = nodes.node(identity)
+            do throws(Errno) {
+                try known?.use()
+            } catch {
+                // It was parked and its file is gone: this is another one with its inode number.
+                guard error == .staleNFSFileHandle else { throw error }
+                known = nil
+            }
             guard let source = known?.fd ?? fd else { return nil }
             // SOURCE bound into itself: the kernel takes no root for a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }

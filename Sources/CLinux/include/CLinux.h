@@ -24,6 +24,11 @@ enum {
 	LINUX_RENAME_WHITEOUT = 4,
 };
 
+/* struct file_handle of open_by_handle_at(2) with the longest handle there is. */
+enum {
+	LINUX_HANDLE_SIZE = 8 + 128
+};
+
 /* UTIME_NOW and UTIME_OMIT are casts in macros, which Swift does not import. */
 enum {
 	LINUX_UTIME_NOW = 0x3fffffff,
@@ -63,6 +68,14 @@ ssize_t linux_append(int fd, const void *buffer, size_t size);
 int linux_fallocate(int fd, int mode, off_t offset, off_t length);
 ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
 			      unsigned flags);
+
+/*
+ * name_to_handle_at(2) of what `fd`, O_PATH or not, stands for: struct file_handle, which has no
+ * size of its own in Swift, into LINUX_HANDLE_SIZE bytes; how many of them it uses, or -1.
+ */
+int linux_handle_of(int fd, void *handle, int *mount_id);
+/* open_by_handle_at(2); only under _GNU_SOURCE. */
+int linux_open_by_handle(int mount_fd, void *handle, int flags);
 
 /* ioctl(2) is variadic. */
 int linux_ioctl(int fd, unsigned long request, void *argument);

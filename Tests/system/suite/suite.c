@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 void say(const char *format, ...)
@@ -142,8 +143,14 @@ static int mark_count;
 
 void tick(void)
 {
-	/* A file's times are those of the last timer interrupt, 10 ms apart at most. */
-	usleep(12000);
+	struct timespec before, now;
+
+	/* A file's times are those of the last timer interrupt. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &before);
+	do {
+		usleep(2000);
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	} while (before.tv_sec == now.tv_sec && before.tv_nsec == now.tv_nsec);
 }
 
 void watch(const char *path, ...)
