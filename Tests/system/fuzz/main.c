@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,6 +122,8 @@ int main(int count, char **arguments)
 	roots[PLAIN] = open_root(arguments[optind + 2]);
 	fchmod(roots[MOUNT], 0777);
 	fchmod(roots[PLAIN], 0777);
+	/* A pipe that nobody reads is an error like others. */
+	signal(SIGPIPE, SIG_IGN);
 	state = seed;
 	printf("seed %llu\n", seed);
 	fflush(stdout);
