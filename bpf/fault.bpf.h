@@ -8,6 +8,9 @@
 
 #ifdef SF_FAULTS
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
 enum {
 	SF_FAULT_PAUSE = 1,      /* between finding a name and using it, to meet who changes it */
 	SF_FAULT_GENERATION = 2, /* do not check that it is still the same afterwards */

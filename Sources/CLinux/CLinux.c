@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
@@ -26,6 +29,11 @@ _Static_assert(LINUX_RENAME_EXCHANGE == RENAME_EXCHANGE, "");
 _Static_assert(LINUX_RENAME_WHITEOUT == RENAME_WHITEOUT, "");
 _Static_assert(LINUX_UTIME_NOW == UTIME_NOW, "");
 _Static_assert(LINUX_UTIME_OMIT == UTIME_OMIT, "");
+_Static_assert(LINUX_HANDLE_SIZE == sizeof(struct file_handle) + MAX_HANDLE_SZ, "");
+_Static_assert(LINUX_FS_IOC_GETFLAGS == FS_IOC_GETFLAGS, "");
+_Static_assert(LINUX_FS_IOC_SETFLAGS == FS_IOC_SETFLAGS, "");
+_Static_assert(LINUX_FS_IOC_FSGETXATTR == FS_IOC_FSGETXATTR, "");
+_Static_assert(LINUX_FS_IOC_FSSETXATTR == FS_IOC_FSSETXATTR, "");
 _Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct dirent64, d_name), "");
 _Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct linux_directory_entry, d_name), "");
 
@@ -64,6 +72,26 @@ ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offs
 	return copy_file_range(in, in_offset, out, out_offset, length, flags);
 }
 
+int linux_handle_of(int fd, void *handle, int *mount_id)
+{
+	struct file_handle *header = handle;
+
+	header->handle_bytes = LINUX_HANDLE_SIZE - sizeof(*header);
+	if (name_to_handle_at(fd, "", header, mount_id, AT_EMPTY_PATH))
+		return -1;
+	return (int)(sizeof(*header) + header->handle_bytes);
+}
+
+int linux_open_by_handle(int mount_fd, void *handle, int flags)
+{
+	return open_by_handle_at(mount_fd, handle, flags);
+}
+
+int linux_ioctl(int fd, unsigned long request, void *argument)
+{
+	return ioctl(fd, request, argument);
+}
+
 int linux_set_fs_ids(uid_t uid, gid_t gid)
 {
 	/* Neither call reports failure; asking with an invalid id returns the current one. */
@@ -99,6 +127,22 @@ int linux_set_effective_capabilities(uint64_t effective)
 	data[0].effective = (uint32_t)effective;
 	data[1].effective = (uint32_t)(effective >> 32);
 	return capabilities(SYS_capset, data);
+}
+
+int linux_set_thread_umask(mode_t mask)
+{
+	/* The umask is part of what clone(2) shares with CLONE_FS, as pthread_create does. */
+	static _Thread_local bool has_own;
+	static _Thread_local mode_t current;
+
+	if (has_own && current == mask)
+		return 0;
+	if (!has_own && unshare(CLONE_FS))
+		return -1;
+	has_own = true;
+	current = mask;
+	umask(mask);
+	return 0;
 }
 
 int linux_device_of(const char *path, dev_t *device)

@@ -66,6 +66,9 @@ public struct Capabilities: OptionSet, Sendable {
     public static let asynchronousDirect = Self(rawValue: 1 << 15)
     public static let writebackCache = Self(rawValue: 1 << 16)
     public static let parallelDirectoryOperations = Self(rawValue: 1 << 18)
+    /// The kernel asks for POSIX access control lists (`system.posix_acl_access`) and obeys them;
+    /// brings `default_permissions` along. Its checks fail with whatever GETXATTR fails with, but
+    /// for `ENODATA`.
     public static let accessControlLists = Self(rawValue: 1 << 19)
     /// The file system, not the kernel, clears set-user-id bits on writes.
     public static let handlesKillPrivileges = Self(rawValue: 1 << 20)

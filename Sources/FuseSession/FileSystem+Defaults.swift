@@ -5,6 +5,8 @@ import SystemPackage
 extension FileSystem {
     public func initialize(_ connection: inout Connection) {}
     public func mounted(device: dev_t) {}
+    public func requestBegins() -> Int { 0 }
+    public func requestEnds(_ token: Int) {}
     public func destroy() {}
 
     public func lookup(
@@ -145,4 +147,9 @@ extension FileSystem {
     public func removeExtendedAttribute(
         _ context: RequestContext, of node: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) { throw .noFunction }
+
+    public func control(
+        _ context: RequestContext, node: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int { throw .noFunction }
 }

@@ -14,6 +14,10 @@ public protocol FileSystem: Sendable {
     func initialize(_ connection: inout Connection)
     /// The mount is in place and `device` is the `st_dev` that its files have.
     func mounted(device: dev_t)
+    /// A request begins on the calling thread, or a FORGET. Returns what `requestEnds` gets.
+    func requestBegins() -> Int
+    /// The request has been replied to.
+    func requestEnds(_ token: Int)
     /// DESTROY, or the end of the session.
     func destroy()
 
@@ -175,4 +179,16 @@ public protocol FileSystem: Sendable {
     func removeExtendedAttribute(
         _ context: RequestContext, of node: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno)
+
+    // MARK: ioctl
+
+    /// IOCTL, of an open file or of the kernel's own for `FS_IOC_GETFLAGS` and its like; `ENOTTY`
+    /// for what the file system does not know. Returns the bytes put into `output`.
+    /// - Parameters:
+    ///   - command: the number, which says how much goes in and out: ioctl(2).
+    ///   - input: what the argument points to, if `command` writes.
+    func control(
+        _ context: RequestContext, node: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int
 }

@@ -12,6 +12,7 @@ func makeOperations() -> fuse_lowlevel_ops {
     addFiles(to: &operations)
     addDirectories(to: &operations)
     addExtendedAttributes(to: &operations)
+    addControl(to: &operations)
     addUnsupported(to: &operations)
     return operations
 }
@@ -24,6 +25,7 @@ private func addLife(to operations: inout fuse_lowlevel_ops) {
             var connection = Connection(info)
             connection.wanted.subtract([.readDirectoryPlus, .readDirectoryPlusAdaptive])
             core.fileSystem.initialize(&connection)
+            core.initialized?(Agreement(connection))
         }
     }
     operations.destroy = { userdata in
@@ -111,9 +113,6 @@ func reply(
 private func addUnsupported(to operations: inout fuse_lowlevel_ops) {
     operations.bmap = { request, _, _, _ in
         serve(request, .bmap) { (_, _) throws(Errno) in throw .noFunction }
-    }
-    operations.ioctl = { request, _, _, _, _, _, _, _, _ in
-        serve(request, .ioctl) { (_, _) throws(Errno) in throw .noFunction }
     }
     operations.poll = { request, _, _, handle in
         if let handle { fuse_pollhandle_destroy(handle) }

@@ -7,7 +7,8 @@ public struct RequestContext {
     public let gid: gid_t
     /// 0 if unknown in the daemon's pid namespace, or if the kernel asks by itself.
     public let pid: pid_t
-    /// Already applied to the mode by the kernel, unless `Capabilities.leavesMask` is on.
+    /// Already applied to the mode by the kernel, unless `Capabilities.leavesMask` is on. 0 if the
+    /// request makes no file.
     public let umask: mode_t
     private let request: fuse_req_t?
 

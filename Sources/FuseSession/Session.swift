@@ -27,6 +27,8 @@ public final class Session: @unchecked Sendable {
         public var maxThreads = 10
         /// One /dev/fuse descriptor per thread: less contention with many busy cores.
         public var clonesDescriptor = false
+        /// Called at INIT, before its reply, on a thread that serves requests.
+        public var initialized: (@Sendable (Agreement) -> Void)?
 
         public init() {}
     }
@@ -42,7 +44,9 @@ public final class Session: @unchecked Sendable {
         log: Logger = Logger(label: "fuse")
     ) throws(SessionError) {
         LibraryLog.install(log)
-        let core = SessionCore(fileSystem: fileSystem, counters: counters, latency: latency)
+        let core = SessionCore(
+            fileSystem: fileSystem, counters: counters, latency: latency,
+            initialized: options.initialized)
         self.core = core
         self.options = options
         self.log = log

@@ -8,11 +8,16 @@ final class SessionCore: Sendable {
     let fileSystem: any FileSystem
     let counters: RequestCounters?
     let latency: LatencyBuckets?
+    let initialized: (@Sendable (Agreement) -> Void)?
 
-    init(fileSystem: any FileSystem, counters: RequestCounters?, latency: LatencyBuckets?) {
+    init(
+        fileSystem: any FileSystem, counters: RequestCounters?, latency: LatencyBuckets?,
+        initialized: (@Sendable (Agreement) -> Void)?
+    ) {
         self.fileSystem = fileSystem
         self.counters = counters
         self.latency = latency
+        self.initialized = initialized
     }
 
     /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough
@@ -45,6 +50,8 @@ func serve(
     SessionCore.with(fuse_req_userdata(request)) { core in
         core.counters?.count(opcode)
         let start = core.latency == nil ? 0 : LatencyBuckets.now()
+        let token = core.fileSystem.requestBegins()
+        defer { core.fileSystem.requestEnds(token) }
         do throws(Errno) {
             try body(core.fileSystem, RequestContext(request))
         } catch {

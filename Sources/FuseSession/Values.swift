@@ -67,6 +67,11 @@ public struct AttributeChanges {
 
     public init() {}
 
+    public var isEmpty: Bool {
+        mode == nil && uid == nil && gid == nil && size == nil && accessTime == nil
+            && modificationTime == nil
+    }
+
     init(_ attributes: stat, mask: Int32) {
         if mask & FUSE_SET_ATTR_MODE != 0 { mode = attributes.st_mode }
         if mask & FUSE_SET_ATTR_UID != 0 { uid = attributes.st_uid }

@@ -17,8 +17,9 @@ extension MirrorFS {
             scope.insert(.xattrs)
         }
         return try change(node, scope) { () throws(Errno) in
-            // The owner first: chown(2) clears set-id bits, chmod(2) may set them.
-            if changes.uid != nil || changes.gid != nil {
+            // The owner first: chown(2) clears set-id bits, chmod(2) may set them. No change at all is
+            // a chown(2) that changes neither id: it moves the ctime.
+            if changes.uid != nil || changes.gid != nil || changes.isEmpty {
                 try Syscall.changeOwner(
                     node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
             }
@@ -29,6 +30,7 @@ extension MirrorFS {
                 }
             }
             if let size = changes.size {
+                try dataChanges(context, node)
                 try truncate(node, handle, size)
             }
             // Last: truncating sets the modification time.
@@ -99,7 +101,9 @@ extension MirrorFS {
 
     /// - Returns: whether the kernel has answered with the ones before.
     private func refreshStatistics(of id: NodeID) -> Bool? {
-        nodes.node(id).flatMap { try? publishStatistics(of: $0).wereUsed }
+        let token = requestBegins()
+        defer { requestEnds(token) }
+        return nodes.node(id).flatMap { try? publishStatistics(of: $0).wereUsed }
     }
 
     private func publishStatistics(

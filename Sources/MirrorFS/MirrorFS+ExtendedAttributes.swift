@@ -10,10 +10,18 @@ extension MirrorFS {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        let question = CachedQuestion.extendedAttribute(name)
-        return try answer(node, question, into: buffer, keeps: XattrName(name).keeps) {
-            (path, buffer) throws(Errno) in
-            try Syscall.extendedAttribute(of: path, name, into: buffer)
+        let read = {
+            (path: UnsafePointer<CChar>, buffer: UnsafeMutableRawBufferPointer)
+                throws(Errno) -> Int in
+            do throws(Errno) {
+                return try Syscall.extendedAttribute(of: path, name, into: buffer)
+            } catch {
+                throw self.readingFailed(error, of: name)
+            }
+        }
+        try? publishAnswer(node, .extendedAttribute(name), XattrName(name).keeps, read)
+        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+            try read(path, buffer)
         }
     }
 
@@ -21,55 +29,48 @@ extension MirrorFS {
         _ context: RequestContext, of id: NodeID, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        return try answer(
-            node, .extendedAttributeNames, into: buffer, keeps: XattrName.keepsList
-        ) { (path, buffer) throws(Errno) in
+        // What is published is the whole list, and only if all may see the whole.
+        try? publishAnswer(node, .extendedAttributeNames, XattrName.keepsList) {
+            (path, buffer) throws(Errno) in
             try Syscall.extendedAttributeNames(of: path, into: buffer)
+        }
+        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+            try visibleNames(context, at: path, into: buffer)
         }
     }
 
-    /// Reads something short of `node` by `body`, and publishes it if `keeps` says that only the
+    /// Publishes what `body` finds, also an error, if it is short and `keeps` says that only the
     /// daemon can change it.
-    private func answer(
-        _ node: Node, _ question: CachedQuestion, into buffer: UnsafeMutableRawBufferPointer,
-        keeps: (Result<UnsafeRawBufferPointer, Errno>) -> Bool,
+    private func publishAnswer(
+        _ node: Node, _ question: CachedQuestion,
+        _ keeps: (Result<UnsafeRawBufferPointer, Errno>) -> Bool,
         _ body: (
             UnsafePointer<CChar>, UnsafeMutableRawBufferPointer
         ) throws(Errno) -> Int
-    ) throws(Errno) -> Int {
-        try DescriptorPath(node.fd).withPointer { (path) throws(Errno) -> Int in
-            guard coherence.isAccelerated else { return try body(path, buffer) }
-            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-                try publishAnswer(hold, node, question, keeps) { (short) throws(Errno) in
-                    try body(path, short)
+    ) throws(Errno) {
+        guard coherence.isAccelerated else { return }
+        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            try publish(hold, node)
+            guard node.isKnown.load(ordering: .relaxed) else { return }
+            let reply = withUnsafeTemporaryAllocation(
+                byteCount: CachedReply.maxSize, alignment: 8
+            ) { (bytes) -> CachedReply? in
+                do throws(Errno) {
+                    let count = try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+                        try body(path, bytes)
+                    }
+                    let found = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+                    return keeps(.success(found)) ? CachedReply(found) : nil
+                } catch {
+                    // Others may pass, and ERANGE says that it is not short.
+                    guard error == .noData || error == .notSupported, keeps(.failure(error)) else {
+                        return nil
+                    }
+                    return CachedReply(error)
                 }
             }
-            return try body(path, buffer)
+            if let reply { hold.publish(nodeid: node.id, question, reply, node.versions) }
         }
-    }
-
-    /// Whatever `body` finds, also an error, as long as it is short.
-    private func publishAnswer(
-        _ hold: borrowing NodeHold, _ node: Node, _ question: CachedQuestion,
-        _ keeps: (Result<UnsafeRawBufferPointer, Errno>) -> Bool,
-        _ body: (UnsafeMutableRawBufferPointer) throws(Errno) -> Int
-    ) throws(Errno) {
-        try publish(hold, node)
-        guard node.isKnown.load(ordering: .relaxed) else { return }
-        var words = [UInt64](repeating: 0, count: CachedReply.maxSize / 8)
-        let reply = words.withUnsafeMutableBytes { bytes -> CachedReply? in
-            do throws(Errno) {
-                let found = UnsafeRawBufferPointer(rebasing: bytes[..<(try body(bytes))])
-                return keeps(.success(found)) ? CachedReply(found) : nil
-            } catch {
-                // Others may pass, and ERANGE says that it is not short.
-                guard error == Errno.noData || error == .notSupportedOnSocket,
-                    keeps(.failure(error))
-                else { return nil }
-                return CachedReply(error)
-            }
-        }
-        if let reply { hold.publish(nodeid: node.id, question, reply, node.versions) }
     }
 
     public func setExtendedAttribute(
@@ -82,6 +83,7 @@ extension MirrorFS {
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                 try Syscall.setExtendedAttribute(of: path, name, to: value, flags: flags)
             }
+            try listWasSet(context, node, name)
         }
     }
 
@@ -124,6 +126,8 @@ private struct XattrName {
         guard case .success(let names) = found else { return true }
         return !names.split(separator: 0).contains { name in
             (alive + [capability]).contains { name.elementsEqual($0.utf8) }
+                // Not for everybody to see; read by somebody who may not, they are not in the list.
+                || name.starts(with: "trusted.".utf8)
         }
     }
 }

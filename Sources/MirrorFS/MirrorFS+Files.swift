@@ -71,8 +71,10 @@ extension MirrorFS {
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
         guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
+        let node = try node(id)
         let fd = FileDescriptor(handle)
-        return try change(try node(id), .data) { () throws(Errno) in
+        return try change(node, .data) { () throws(Errno) in
+            try dataChanges(context, node)
             // A file that may only grow: pwrite(2) would append instead.
             if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
             return try source.write(to: fd, at: offset, appends: appends)
@@ -117,7 +119,9 @@ extension MirrorFS {
         offset: Int64, length: Int64
     ) throws(Errno) {
         guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
-        try change(try node(id), .data) { () throws(Errno) in
+        let node = try node(id)
+        try change(node, .data) { () throws(Errno) in
+            try dataChanges(context, node)
             try Syscall.allocate(
                 FileDescriptor(handle), mode: mode, offset: offset, length: length)
         }
@@ -141,7 +145,8 @@ extension MirrorFS {
         guard !ReservedHandle.contains(target.handle) else { throw .badFileDescriptor }
         let copied = try withDescriptor(sourceNode, source.handle) { (fd) throws(Errno) in
             try change(targetNode, .data) { () throws(Errno) in
-                try Syscall.copyRange(
+                try dataChanges(context, targetNode)
+                return try Syscall.copyRange(
                     from: fd, at: source.offset, to: FileDescriptor(target.handle),
                     at: target.offset, count: count, flags: flags)
             }

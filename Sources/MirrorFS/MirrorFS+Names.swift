@@ -60,6 +60,7 @@ extension MirrorFS {
     ) throws(Errno) {
         let place = Place(directory: try node(parent), name: name)
         try change([place]) { () throws(Errno) in
+            pinTarget(of: place)
             try Syscall.remove(at: place.directory.fd, name)
         }
     }
@@ -69,6 +70,7 @@ extension MirrorFS {
     ) throws(Errno) {
         let place = Place(directory: try node(parent), name: name)
         try change([place]) { () throws(Errno) in
+            pinTarget(of: place)
             try Syscall.remove(at: place.directory.fd, name, flags: AT_REMOVEDIR)
         }
     }
@@ -79,9 +81,15 @@ extension MirrorFS {
     ) throws(Errno) {
         let old = Place(directory: try node(parent), name: name)
         let new = Place(directory: try node(newParent), name: newName)
-        try change([old, new]) { () throws(Errno) in
+        let rename = { () throws(Errno) in
             try Syscall.rename(
                 at: old.directory.fd, name, to: new.directory.fd, newName, flags: flags)
+        }
+        try change([old, new]) { () throws(Errno) in
+            pinTarget(of: new)
+            // What stays at the old name is a file that this makes.
+            if flags & Syscall.renameWhiteout == 0 { return try rename() }
+            try ownership.asCaller(context, rename)
         }
     }
 
@@ -107,5 +115,12 @@ extension MirrorFS {
                 throw error
             }
         }
+    }
+
+    /// Before the file that `place` names may lose its last name: from then on only a descriptor
+    /// keeps it. The caller holds the names of the directory.
+    private func pinTarget(of place: Place) {
+        guard let status = try? Syscall.status(at: place.directory.fd, place.name) else { return }
+        nodes.node(Identity(status))?.pin()
     }
 }

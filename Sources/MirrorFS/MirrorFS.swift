@@ -16,6 +16,10 @@ public final class MirrorFS: FileSystem {
         public var entryTimeout = 0.0
         /// Seconds for which the kernel may keep attributes; as `entryTimeout`.
         public var attributeTimeout = 0.0
+        /// Obey the access control lists of SOURCE, if it keeps any.
+        public var accessControlLists = true
+        /// About how many nodes are kept open; nil for half of the process's limit of open files.
+        public var openNodes: Int?
 
         public init() {}
     }
@@ -34,8 +38,7 @@ public final class MirrorFS: FileSystem {
     ///   - nodes: the table that `coherence`'s kernel cache credits lookups to; empty.
     /// - Throws: what opening `source` throws, `ENOTDIR`.
     ///
-    /// Sets the process's umask to 0, since the kernel has applied the caller's, and raises its
-    /// limit of open files: each node holds one.
+    /// Raises the process's limit of open files: a node in use holds one.
     public init(
         source: FilePath, nodes: NodeTable = NodeTable(), coherence: Coherence,
         options: Options = Options(), log: Logger = Logger(label: "mirror")
@@ -44,8 +47,7 @@ public final class MirrorFS: FileSystem {
         self.coherence = coherence
         self.options = options
         self.log = log
-        umask(0)
-        Syscall.raiseOpenFileLimit()
+        let descriptors = Syscall.raiseOpenFileLimit()
         let fd: FileDescriptor
         do {
             fd = try source.withPlatformString {
@@ -55,6 +57,9 @@ public final class MirrorFS: FileSystem {
             throw error as? Errno ?? .ioError
         }
         do throws(Errno) {
+            // The other half is for files that are open.
+            nodes.descriptors.start(
+                root: fd, limit: options.openNodes ?? Int(clamping: descriptors / 2))
             _ = nodes.insertRoot(Identity(try Syscall.status(fd)), owning: fd)
         } catch {
             Syscall.close(fd)
@@ -73,6 +78,10 @@ public final class MirrorFS: FileSystem {
         ])
         // A symbolic link never changes: the kernel may keep the target as long as the node.
         connection.wanted.insert(.cacheSymlinks)
+        if options.accessControlLists, keepsAccessControlLists {
+            // With the lists goes the umask, see `Ownership`.
+            connection.wanted.formUnion([.accessControlLists, .leavesMask])
+        }
         // Pays only where somebody remembers what it returns.
         if coherence.isAccelerated || options.entryTimeout > 0 {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])
@@ -86,6 +95,9 @@ public final class MirrorFS: FileSystem {
     public func mounted(device: dev_t) {
         ownDevice.store(UInt64(device), ordering: .relaxed)
     }
+
+    public func requestBegins() -> Int { nodes.descriptors.requests.enter() }
+    public func requestEnds(_ token: Int) { nodes.descriptors.requests.leave(token) }
 
     // MARK: Nodes
 
@@ -143,6 +155,7 @@ public final class MirrorFS: FileSystem {
     @inline(__always)
     func node(_ id: NodeID) throws(Errno) -> Node {
         guard let node = nodes.node(id) else { throw .staleNFSFileHandle }
+        try node.use()
         return node
     }
 
@@ -182,6 +195,7 @@ public final class MirrorFS: FileSystem {
     func find(
         _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry {
+        nodes.descriptors.trim(nodes)
         let seen = try Syscall.status(at: parent.fd, name)
         // The mount itself, seen in SOURCE: a tree that contains itself has no end.
         if UInt64(seen.st_dev) == ownDevice.load(ordering: .relaxed) {
@@ -213,7 +227,14 @@ public final class MirrorFS: FileSystem {
     ) throws(Errno) -> Entry? {
         let identity = Identity(seen)
         return try coherence.withNode(identity.lockKey) { (hold) throws(Errno) -> Entry? in
-            let known = nodes.node(identity)
+            var known = nodes.node(identity)
+            do throws(Errno) {
+                try known?.use()
+            } catch {
+                // It was parked and its file is gone: this is another one with its inode number.
+                guard error == .staleNFSFileHandle else { throw error }
+                known = nil
+            }
             guard let source = known?.fd ?? fd else { return nil }
             // SOURCE bound into itself: the kernel takes no root for a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }

@@ -22,31 +22,127 @@ struct Identity: Hashable, Sendable {
 /// A file of SOURCE that the kernel knows by a nodeid.
 ///
 /// Holds the file open (`O_PATH`): the inode number cannot be reused, and data and attributes
-/// outlive the last name, for as long as the kernel has the node.
+/// outlive the last name, for as long as the kernel has the node. If there are too many nodes, one
+/// that is not in use may be parked instead: it has the file's handle then, and opens it when it is
+/// used again. One whose name is to go is pinned before: a handle does not keep a file.
 final class Node: @unchecked Sendable {
-    // Safe to share: `versions` is guarded by the node's lock, the rest constant or atomic.
+    // Safe to share: `versions` is guarded by the node's lock, the rest constant, atomic or locked.
+    private enum State {
+        static let open: UInt8 = 0
+        /// Open until it is forgotten.
+        static let pinned: UInt8 = 1
+        /// Open still, to be parked unless it is used.
+        static let marked: UInt8 = 2
+        static let parked: UInt8 = 3
+    }
+
     let id: NodeID
     let identity: Identity
-    let fd: FileDescriptor
     /// Lookups granted and not forgotten, as far as the daemon has counted them: those that the
     /// kernel cache granted come in by `NodeTable.credit`.
     let lookups = Atomic<Int64>(0)
     /// False once the node has left the table: a request that was interrupted may still be at work
     /// on it, but must not publish it. Read and written under the node's lock.
     let isKnown = Atomic(true)
+    private let pool: DescriptorPool
+    private let state: Atomic<UInt8>
+    /// Used since `mark` looked the last time.
+    private let isUsed = Atomic(true)
+    /// -1 while parked.
+    private let number: Atomic<Int32>
+    /// The handle while parked. Its lock guards the ways in and out of `marked` and `parked`.
+    private let handle = Mutex<InodeHandle?>(nil)
 
     /// What of its cached state is still true. Read and written under the node's lock only.
     var versions = Versions()
 
     /// Takes ownership of `fd`.
-    init(id: NodeID, identity: Identity, owning fd: FileDescriptor) {
+    init(id: NodeID, identity: Identity, owning fd: FileDescriptor, pool: DescriptorPool) {
         self.id = id
         self.identity = identity
-        self.fd = fd
+        self.pool = pool
+        number = Atomic(fd.rawValue)
+        state = Atomic(id == rootNodeID ? State.pinned : State.open)
+        pool.didOpen()
     }
 
     deinit {
-        Syscall.close(fd)
+        let last = number.load(ordering: .relaxed)
+        guard last >= 0 else { return }
+        Syscall.close(FileDescriptor(rawValue: last))
+        pool.didClose()
+    }
+
+    /// Valid until the request ends that asks. -1 if the file is gone, see `use`.
+    var fd: FileDescriptor {
+        try? use()
+        return FileDescriptor(rawValue: number.load(ordering: .relaxed))
+    }
+
+    /// Sees to it that the file is open until the request ends.
+    /// - Throws: `ESTALE` if it was parked and has been removed in SOURCE.
+    @inline(__always)
+    func use() throws(Errno) {
+        if !isUsed.load(ordering: .relaxed) { isUsed.store(true, ordering: .relaxed) }
+        // Whoever marks it after this waits for the end of this request.
+        if state.load(ordering: .sequentiallyConsistent) > State.pinned {
+            try open(as: State.open)
+        }
+    }
+
+    /// Keeps the file open from now on. If it is gone already nothing is kept.
+    func pin() {
+        try? open(as: State.pinned)
+    }
+
+    private func open(as next: UInt8) throws(Errno) {
+        let error = handle.withLock { parked -> Errno? in
+            if let found = parked {
+                do throws(Errno) {
+                    number.store(try pool.open(found).rawValue, ordering: .relaxed)
+                } catch {
+                    return error
+                }
+                parked = nil
+                pool.didOpen()
+            }
+            if state.load(ordering: .relaxed) != State.pinned {
+                state.store(next, ordering: .sequentiallyConsistent)
+            }
+            return nil
+        }
+        if let error { throw error }
+    }
+
+    /// Marks an open node that was not used since this was asked the last time.
+    /// - Returns: true if `park` is to follow, when all requests under way have ended.
+    func mark() -> Bool {
+        if isUsed.exchange(false, ordering: .relaxed) { return false }
+        return state.compareExchange(
+            expected: State.open, desired: State.marked, ordering: .sequentiallyConsistent
+        ).exchanged
+    }
+
+    /// Closes the file, if the node is still marked and the file can be had again.
+    /// - Returns: true if it is closed.
+    func park() -> Bool {
+        handle.withLock { parked in
+            guard state.load(ordering: .sequentiallyConsistent) == State.marked else {
+                return false
+            }
+            let fd = FileDescriptor(rawValue: number.load(ordering: .relaxed))
+            do throws(Errno) {
+                parked = try pool.handle(of: fd)
+            } catch {
+                state.store(State.pinned, ordering: .sequentiallyConsistent)
+                return false
+            }
+            state.store(State.parked, ordering: .sequentiallyConsistent)
+            number.store(-1, ordering: .relaxed)
+            Syscall.close(fd)
+            pool.didClose()
+            return true
+        }
     }
 
     var lockKey: UInt64 { identity.lockKey }

@@ -19,6 +19,7 @@ public final class NodeTable: Sendable {
     /// nodeids are never used twice; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
     private let gauge: Gauge?
+    let descriptors = DescriptorPool()
 
     /// - Parameter gauge: 8 bytes, zero, that outlive the table: kept at the number of nodes, for
     ///   others to read.
@@ -60,12 +61,12 @@ public final class NodeTable: Sendable {
     /// The caller holds the lock of `identity` and has found no node there.
     func insert(_ identity: Identity, owning fd: FileDescriptor) -> Node {
         let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
-        return add(Node(id: id, identity: identity, owning: fd))
+        return add(Node(id: id, identity: identity, owning: fd, pool: descriptors))
     }
 
     /// Adds the root. Takes ownership of `fd`.
     func insertRoot(_ identity: Identity, owning fd: FileDescriptor) -> Node {
-        add(Node(id: rootNodeID, identity: identity, owning: fd))
+        add(Node(id: rootNodeID, identity: identity, owning: fd, pool: descriptors))
     }
 
     private func add(_ node: Node) -> Node {
@@ -80,8 +81,27 @@ public final class NodeTable: Sendable {
     func remove(_ node: Node) {
         node.isKnown.store(false, ordering: .relaxed)
         gauge?.add(-1)
-        shard(node.identity).nodes.withLock { $0[node.identity] = nil }
+        shard(node.identity).nodes.withLock {
+            // After its inode number was reused another node may be there.
+            if $0[node.identity] === node { $0[node.identity] = nil }
+        }
         shard(node.id).nodes.withLock { $0[node.id] = nil }
+    }
+
+    /// Marks up to `wanted` nodes that were not used lately, and returns them: see `Node.mark`.
+    func idle(_ wanted: Int) -> [Node] {
+        var found: [Node] = []
+        // The first look at a node makes it idle unless it is used until the second.
+        for _ in 0..<2 {
+            for shard in byID where found.count < wanted {
+                shard.nodes.withLock { nodes in
+                    for node in nodes.values where found.count < wanted && node.mark() {
+                        found.append(node)
+                    }
+                }
+            }
+        }
+        return found
     }
 
     private func shard(_ id: NodeID) -> Shard<NodeID> {

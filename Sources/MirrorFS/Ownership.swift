@@ -11,6 +11,10 @@ import SystemPackage
 /// caller's permission (`default_permissions`) with all their groups, which setfsuid(2) does not
 /// bring along, so SOURCE must not refuse again; and it has applied the set-group-id rules to the
 /// mode (vfs_prepare_mode, Linux 6.0), so SOURCE must not strip the bit again.
+///
+/// It also takes the caller's umask: only SOURCE knows whether the directory has a default access
+/// control list, which takes the umask's place (acl(5)). Where the kernel has applied the umask
+/// already, that changes nothing.
 struct Ownership: Sendable {
     private let uid = geteuid()
     private let gid = getegid()
@@ -29,6 +33,7 @@ struct Ownership: Sendable {
     func asCaller<R>(
         _ context: RequestContext, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
+        try Syscall.setThreadMask(context.umask)
         if !canSwitch || (context.uid == uid && context.gid == gid) { return try body() }
         return try Syscall.withFileSystemIDs(
             uid: context.uid, gid: context.gid, capabilities: capabilities, body)

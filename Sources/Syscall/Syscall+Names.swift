@@ -46,6 +46,9 @@ extension Syscall {
         try check { unlinkat(directory.rawValue, name, flags) }
     }
 
+    /// `RENAME_WHITEOUT` of renameat2(2).
+    public static let renameWhiteout = UInt32(LINUX_RENAME_WHITEOUT)
+
     /// renameat2(2).
     @inlinable
     public static func rename(

@@ -61,6 +61,14 @@ extension Syscall {
         return try body()
     }
 
+    /// Sets the umask of the calling thread alone: umask(2), after unshare(2) with `CLONE_FS`, by
+    /// which the thread also gets a working directory of its own. Threads that it starts share both
+    /// with it.
+    @inlinable
+    public static func setThreadMask(_ mask: mode_t) throws(Errno) {
+        try check { linux_set_thread_umask(mask) }
+    }
+
     /// A page-aligned buffer that the calling thread keeps and reuses: valid until the same thread
     /// asks for the same `slot` again.
     /// - Parameters:

@@ -2,6 +2,7 @@ import FuseSession
 import Glibc
 import KernelCache
 import Logging
+import Synchronization
 import SystemPackage
 
 /// A mount, from the first file in /run/shortfuse to the last.
@@ -81,7 +82,7 @@ struct Daemon {
             do {
                 let serving = try ServingMount(
                     self, counters: counters, acceleratedAt: runtime.pins,
-                    onAbandon: { recordLoss(of: runtime, reason: $0) })
+                    onAbandon: { recordLoss(reason: $0) })
                 return (serving, nil)
             } catch let error as KernelCacheError {
                 guard accelerate == .auto else {
@@ -99,16 +100,32 @@ struct Daemon {
     }
 
     /// Acceleration ended before the mount: `status` is to say so.
-    private func recordLoss(of runtime: RuntimeDirectory, reason: String) {
-        do {
-            guard var state = try runtime.state() else { return }
-            state.accelerated = false
-            state.reason = reason
-            try runtime.write(state)
-        } catch {
-            log.error("\(error)")
+    private func recordLoss(reason: String) {
+        record {
+            $0.accelerated = false
+            $0.reason = reason
         }
     }
+
+    /// What kernel and daemon agreed on, for `status`.
+    func record(_ connection: ConnectionState) {
+        record { $0.connection = connection }
+    }
+
+    private func record(_ change: (inout MountState) -> Void) {
+        let runtime = RuntimeDirectory(mountpoint: plan.mountpoint)
+        Self.recording.withLock { _ in
+            do {
+                guard var state = try runtime.state() else { return }
+                change(&state)
+                try runtime.write(state)
+            } catch {
+                log.error("\(error)")
+            }
+        }
+    }
+
+    private static let recording = Mutex(())
 
     /// From here on only the session's loop takes the signals that end the daemon: there is one way
     /// out, and it cleans up.

@@ -18,6 +18,7 @@ struct Mount: ParsableCommand {
               allow_other     everybody may enter, with the rights that the files give them;
                               without it only root may, as with any FUSE mount of root
               allow_root      only root, said aloud
+              noacl           ignore the access control lists of SOURCE: modes alone decide
               fsname=NAME     what df shows as the device (SOURCE if not given)
               subtype=NAME    what mount shows after "fuse." (shortfuse if not given)
               max_read=BYTES

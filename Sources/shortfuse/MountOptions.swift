@@ -12,6 +12,7 @@ struct MountOptions: Equatable, Sendable {
     private(set) var cacheData = 64 << 20
     /// Bytes up to which a file's data is kept.
     private(set) var cacheFileMax = 1 << 20
+    private(set) var accessControlLists = true
 
     /// - Parameter arguments: the values of all -o, each a list with commas.
     init(parsing arguments: [String]) throws(Failure) {
@@ -45,6 +46,9 @@ struct MountOptions: Equatable, Sendable {
             "dirsync", "noatime", "allow_other", "allow_root":
             try require(option, value == nil, "takes no value")
             forLibfuse.append(key)
+        case "acl", "noacl":
+            try require(option, value == nil, "takes no value")
+            accessControlLists = key == "acl"
         case "default_permissions", "defaults", "atime", "relatime", "norelatime", "strictatime",
             "nostrictatime", "diratime", "nodiratime", "auto", "noauto", "nofail", "_netdev":
             // In force in any case, or for mount(8) and systemd. The times of access are the

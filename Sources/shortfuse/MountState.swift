@@ -15,13 +15,15 @@ struct MountState: Codable, Equatable, Sendable {
     var options: [String]
     var version: String
     var started: String
+    /// Nil until the kernel's first request.
+    var connection: ConnectionState?
 
     /// One flat object: what scripts want to read first, they find first.
     enum CodingKeys: String, CodingKey {
         case pid
         case startTime = "pid_start_time"
         case source, mountpoint, accelerated, reason, pins
-        case options, version, started
+        case options, version, started, connection
     }
 
     init(
@@ -52,6 +54,7 @@ struct MountState: Codable, Equatable, Sendable {
         options = try values.decode([String].self, forKey: .options)
         version = try values.decode(String.self, forKey: .version)
         started = try values.decode(String.self, forKey: .started)
+        connection = try values.decodeIfPresent(ConnectionState.self, forKey: .connection)
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -66,6 +69,7 @@ struct MountState: Codable, Equatable, Sendable {
         try values.encode(options, forKey: .options)
         try values.encode(version, forKey: .version)
         try values.encode(started, forKey: .started)
+        try values.encodeIfPresent(connection, forKey: .connection)
     }
 
     /// ISO 8601, in UTC.

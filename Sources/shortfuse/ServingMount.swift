@@ -63,13 +63,17 @@ final class ServingMount {
         _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?
     ) throws -> Session {
         // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
+        var options = MirrorFS.Options()
+        options.accessControlLists = daemon.options.accessControlLists
         let fileSystem = try MirrorFS(
             source: FilePath(daemon.plan.source), nodes: nodes,
-            coherence: Coherence(cache: cache), log: daemon.log)
+            coherence: Coherence(cache: cache), options: options, log: daemon.log)
+        var sessionOptions = daemon.options.session(
+            source: daemon.plan.source, threads: daemon.threads)
+        sessionOptions.initialized = { daemon.record(ConnectionState($0)) }
         let session = try Session(
-            fileSystem,
-            options: daemon.options.session(source: daemon.plan.source, threads: daemon.threads),
-            counters: counters.requests, latency: counters.latency, log: daemon.log)
+            fileSystem, options: sessionOptions, counters: counters.requests,
+            latency: counters.latency, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
         return session
     }

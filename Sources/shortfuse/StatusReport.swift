@@ -28,6 +28,7 @@ struct MountReport: Encodable {
     var daemonRequests: [String: UInt64]
     /// Files that the daemon keeps for the kernel.
     var nodes: UInt64
+    var connection: ConnectionState?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
@@ -39,7 +40,7 @@ struct MountReport: Encodable {
         case started
         case requestsFile = "requests_file"
         case daemonRequests = "daemon_requests"
-        case nodes, answered, passed, refused
+        case nodes, connection, answered, passed, refused
     }
 
     init(_ mount: MountState, runtime: RuntimeDirectory) throws(Failure) {
@@ -55,6 +56,7 @@ struct MountReport: Encodable {
         options = mount.options
         version = mount.version
         started = mount.started
+        connection = mount.connection
         requestsFile = runtime.requestsPath
         counts = CounterSnapshot(path: runtime.requestsPath)
         daemonRequests = OpcodeNames.byName(
@@ -121,7 +123,7 @@ struct MountReport: Encodable {
                     ? "  accelerated: maps in \(pins)"
                     : "  not accelerated: \(reason ?? "for a reason not recorded")",
                 "  nodes: \(nodes)",
-            ]
+            ] + (connection?.lines.map { "  " + $0 } ?? [])
         }
     }
 }

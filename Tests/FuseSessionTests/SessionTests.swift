@@ -3,6 +3,17 @@ import Glibc
 import SystemPackage
 import Testing
 
+@Suite struct CapabilityTests {
+    @Test func haveTheNamesOfTheHeader() {
+        #expect(Capabilities([.asynchronousRead]).names == ["async_read"])
+        #expect(
+            Capabilities([.leavesMask, .accessControlLists, .cacheSymlinks]).names
+                == ["dont_mask", "posix_acl", "cache_symlinks"])
+        #expect(
+            Capabilities(rawValue: 1 << 31 | 1 << 2).names == ["capability_2", "capability_31"])
+    }
+}
+
 @Suite struct SessionTests {
     @Test func unknownOptionsAreRefusedInOneLine() {
         var options = Session.Options()

@@ -12,11 +12,12 @@ final class Fixture {
     let nodes = NodeTable()
     let root = RequestContext(uid: geteuid(), gid: getegid())
 
-    init() throws {
+    init(options: MirrorFS.Options = .init()) throws {
         var template = Array("/tmp/mirror-test.XXXXXX".utf8CString)
         source = String(cString: try #require(mkdtemp(&template)))
         mirror = try MirrorFS(
-            source: FilePath(source), nodes: nodes, coherence: Coherence(cache: nil))
+            source: FilePath(source), nodes: nodes, coherence: Coherence(cache: nil),
+            options: options)
     }
 
     deinit {

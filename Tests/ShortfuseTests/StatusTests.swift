@@ -28,6 +28,16 @@ import Testing
         #expect(report.text.contains("GETATTR          1099511627776"))
     }
 
+    @Test func tellsWhatWasAgreedOn() throws {
+        var report = try report(alive: true)
+        #expect(!report.text.contains("capabilities"))
+        report.connection = ConnectionState(
+            protocolVersion: "7.38", capabilities: ["async_read", "posix_acl"],
+            maxWrite: 1_048_576, maxReadahead: 131_072)
+        #expect(report.text.contains("\n  capabilities: async_read posix_acl"))
+        #expect(report.text.contains("protocol 7.38, max_write 1048576, max_readahead 131072"))
+    }
+
     @Test func tellsTheDead() throws {
         let report = try report(alive: false)
         #expect(report.state == .dead)

@@ -107,6 +107,9 @@ clean_up() {
     local status=$?
     pkill -x hammer || true
     if is_mounted "$MNT"; then "$SHORTFUSE" unmount --lazy "$MNT" >/dev/null 2>&1 || true; fi
+    # What a test mounted.
+    awk -v below="$WORK/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts |
+        xargs -r umount --lazy || true
     exit "$status"
 }
 

@@ -24,10 +24,23 @@ enum {
 	LINUX_RENAME_WHITEOUT = 4,
 };
 
+/* struct file_handle of open_by_handle_at(2) with the longest handle there is. */
+enum {
+	LINUX_HANDLE_SIZE = 8 + 128
+};
+
 /* UTIME_NOW and UTIME_OMIT are casts in macros, which Swift does not import. */
 enum {
 	LINUX_UTIME_NOW = 0x3fffffff,
 	LINUX_UTIME_OMIT = 0x3ffffffe,
+};
+
+/* Requests of ioctl_iflags(2) and <linux/fs.h>: macros over sizeof, which Swift does not import. */
+enum {
+	LINUX_FS_IOC_GETFLAGS = 0x80086601,
+	LINUX_FS_IOC_SETFLAGS = 0x40086602,
+	LINUX_FS_IOC_FSGETXATTR = 0x801c581f,
+	LINUX_FS_IOC_FSSETXATTR = 0x401c5820,
 };
 
 /*
@@ -56,6 +69,17 @@ int linux_fallocate(int fd, int mode, off_t offset, off_t length);
 ssize_t linux_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
 			      unsigned flags);
 
+/*
+ * name_to_handle_at(2) of what `fd`, O_PATH or not, stands for: struct file_handle, which has no
+ * size of its own in Swift, into LINUX_HANDLE_SIZE bytes; how many of them it uses, or -1.
+ */
+int linux_handle_of(int fd, void *handle, int *mount_id);
+/* open_by_handle_at(2); only under _GNU_SOURCE. */
+int linux_open_by_handle(int mount_fd, void *handle, int flags);
+
+/* ioctl(2) is variadic. */
+int linux_ioctl(int fd, unsigned long request, void *argument);
+
 /* Sets the calling thread's file system ids (setfsuid(2)); 0, or -EPERM if refused. */
 int linux_set_fs_ids(uid_t uid, gid_t gid);
 /* The calling thread's effective capabilities (capget(2)); 0 or -1 and errno. */
@@ -65,6 +89,12 @@ int linux_effective_capabilities(uint64_t *effective);
  * because glibc has no wrapper and libcap's applies to one thread only by the same call.
  */
 int linux_set_effective_capabilities(uint64_t effective);
+
+/*
+ * Gives the calling thread a umask of its own and sets it; 0 or -1 and errno. Thread-local storage,
+ * which spares the calls where nothing changes, is not expressible in Swift.
+ */
+int linux_set_thread_umask(mode_t mask);
 
 /* st_dev of what `path` names, from the kernel's memory: asks no file system. 0 or -1 and errno. */
 int linux_device_of(const char *path, dev_t *device);

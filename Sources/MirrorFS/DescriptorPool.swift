@@ -1,0 +1,105 @@
+import Glibc
+import Synchronization
+import Syscall
+import SystemPackage
+
+/// The descriptors of all nodes: closes some that were not used lately when there are too many. A
+/// node gets its file back by handle.
+///
+/// A request that has asked a node for its descriptor may use it to the end. So nodes are marked
+/// first, and closed when all requests that were under way by then have ended, unless another one
+/// asked for them meanwhile.
+final class DescriptorPool: Sendable {
+    private struct Source {
+        /// To open handles on; not `O_PATH`.
+        let descriptor: Descriptor
+        let mountID: Int32
+        let limit: Int
+    }
+
+    let requests = GracePeriod()
+    private let source = Mutex<Source?>(nil)
+    private let open = Atomic(0)
+    /// More than so many open ones start a pass.
+    private let threshold = Atomic(Int.max)
+    private let isPassing = Atomic(false)
+
+    /// Nodes that are open now.
+    var openCount: Int { open.load(ordering: .relaxed) }
+
+    /// Begins to limit the number of open nodes to about `limit`, if files below `root` can be had
+    /// by handle. Once, before the first node is inserted.
+    func start(root: FileDescriptor, limit: Int) {
+        do throws(Errno) {
+            let fd = try DescriptorPath(root).withPointer { (path) throws(Errno) in
+                try Syscall.open(path, flags: O_RDONLY | O_DIRECTORY)
+            }
+            let descriptor = Descriptor(owning: fd)
+            let handle = try Syscall.handle(of: fd)
+            // Where this is not permitted, handles are of no use.
+            Syscall.close(try Syscall.open(handle, on: fd, flags: Flag.path))
+            source.withLock {
+                $0 = Source(descriptor: descriptor, mountID: handle.mountID, limit: limit)
+            }
+            threshold.store(limit, ordering: .relaxed)
+        } catch {
+            // Then all nodes stay open.
+        }
+    }
+
+    /// The handle of a file that may be closed and had again.
+    /// - Throws: `EOPNOTSUPP` if not: without handles, or on another mount than SOURCE's own.
+    func handle(of fd: FileDescriptor) throws(Errno) -> InodeHandle {
+        let handle = try Syscall.handle(of: fd)
+        guard handle.mountID == source.withLock({ $0?.mountID }) else { throw .notSupported }
+        return handle
+    }
+
+    /// - Throws: `ESTALE` if the file is gone.
+    func open(_ handle: InodeHandle) throws(Errno) -> FileDescriptor {
+        guard let descriptor = source.withLock({ $0?.descriptor }) else {
+            throw .staleNFSFileHandle
+        }
+        return try Syscall.open(handle, on: descriptor.fd, flags: Flag.path)
+    }
+
+    func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
+    func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }
+
+    /// Starts a pass over `nodes` if there are too many open. It runs on a thread of its own.
+    @inline(__always)
+    func trim(_ nodes: NodeTable) {
+        if open.load(ordering: .relaxed) > threshold.load(ordering: .relaxed) { startPass(nodes) }
+    }
+
+    private func startPass(_ nodes: NodeTable) {
+        guard !isPassing.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(nodes)
+        guard pthread_create(&thread, nil, runPass, context.toOpaque()) == 0 else {
+            context.release()
+            isPassing.store(false, ordering: .sequentiallyConsistent)
+            return
+        }
+        pthread_detach(thread)
+    }
+
+    fileprivate func pass(over nodes: NodeTable) {
+        guard let limit = source.withLock({ $0?.limit }) else { return }
+        // Some more than needed, or the next pass would follow at once.
+        let victims = nodes.idle(max(openCount - limit / 4 * 3, 1))
+        requests.wait()
+        let parked = victims.count { $0.park() }
+        // Nor if all are in use or cannot be closed.
+        threshold.store(parked == 0 ? openCount + limit / 8 : limit, ordering: .relaxed)
+        isPassing.store(false, ordering: .sequentiallyConsistent)
+    }
+}
+
+private func runPass(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let context {
+        let nodes = Unmanaged<NodeTable>.fromOpaque(context).takeRetainedValue()
+        nodes.descriptors.pass(over: nodes)
+    }
+    return nil
+}

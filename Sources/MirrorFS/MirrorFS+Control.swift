@@ -1,0 +1,64 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+extension MirrorFS {
+    /// The flags of a file (chattr(1)), and of them `struct fsxattr`. Nothing else goes through:
+    /// most requests mean a device, a descriptor or memory of the caller's.
+    ///
+    /// Who may set them is the kernel's to check (fileattr_set_prepare, fs/ioctl.c; Linux 5.13).
+    public func control(
+        _ context: RequestContext, node id: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        switch command {
+        case Syscall.getInodeFlags:
+            return try get(id, command, size: 4, into: output)
+        case Syscall.getExtendedFlags:
+            return try get(id, command, size: 28, into: output)
+        case Syscall.setInodeFlags:
+            try set(id, command, size: 4, from: input)
+        case Syscall.setExtendedFlags:
+            try set(id, command, size: 28, from: input)
+        default:
+            throw Errno(rawValue: ENOTTY)
+        }
+        return 0
+    }
+
+    private func get(
+        _ id: NodeID, _ command: UInt32, size: Int, into output: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard output.count >= size, let base = output.baseAddress else { throw .invalidArgument }
+        try withOpen(try node(id)) { (fd) throws(Errno) in
+            try Syscall.control(fd, command: command, argument: base)
+        }
+        return size
+    }
+
+    private func set(
+        _ id: NodeID, _ command: UInt32, size: Int, from input: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        guard input.count >= size, let base = input.baseAddress else { throw .invalidArgument }
+        let node = try node(id)
+        try change(node, []) { () throws(Errno) in
+            try withOpen(node) { (fd) throws(Errno) in
+                try Syscall.control(
+                    fd, command: command, argument: UnsafeMutableRawPointer(mutating: base))
+            }
+        }
+    }
+
+    /// Opens `node` for `body`; the kernel's own requests come with a handle that means nothing else.
+    /// - Throws: `ENOTTY` for what is neither a file nor a directory: opening it may have effects.
+    private func withOpen(
+        _ node: Node, _ body: (FileDescriptor) throws(Errno) -> Void
+    ) throws(Errno) {
+        let type = try Syscall.status(node.fd).st_mode & S_IFMT
+        guard type == S_IFREG || type == S_IFDIR else { throw Errno(rawValue: ENOTTY) }
+        let fd = try reopen(node, flags: O_RDONLY | O_NONBLOCK)
+        defer { Syscall.close(fd) }
+        try body(fd)
+    }
+}

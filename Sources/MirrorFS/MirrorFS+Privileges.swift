@@ -1,0 +1,58 @@
+import FuseSession
+import Glibc
+import Syscall
+import SystemPackage
+
+/// What SOURCE's kernel would have done or hidden for the caller, and does not for the daemon, which
+/// is privileged. Privileged callers are those with uid 0: FUSE does not tell their capabilities.
+extension MirrorFS {
+    /// To be called before the data or size of `node` changes: the set-group-ID bit goes, unless the
+    /// caller is in the file's group (setattr_should_drop_sgid of fs/attr.c, Linux 6.2). The kernel
+    /// has cleared it already where the group may execute, and the set-user-ID bit always
+    /// (fuse_setattr of fs/fuse/dir.c).
+    func dataChanges(_ context: RequestContext, _ node: Node) throws(Errno) {
+        try clearSetGroupID(context, node) { $0 & (S_IXGRP | S_IFMT) == S_IFREG }
+    }
+
+    /// Clears the set-group-ID bit if `condition` is true of the mode and the caller is not in the
+    /// file's group. The caller holds the node.
+    func clearSetGroupID(
+        _ context: RequestContext, _ node: Node, where condition: (mode_t) -> Bool
+    ) throws(Errno) {
+        guard context.uid != 0 else { return }
+        let status = try Syscall.status(node.fd)
+        guard status.st_mode & S_ISGID != 0, condition(status.st_mode),
+            !context.isMember(of: status.st_gid)
+        else { return }
+        try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+            try Syscall.changeMode(
+                at: .workingDirectory, path, to: status.st_mode & 0o7777 & ~S_ISGID)
+        }
+    }
+
+    /// The names of extended attributes at `path` that the caller may see: listxattr(2) hides those
+    /// of the trusted class from the unprivileged (xattr(7)).
+    /// - Returns: bytes of the list; with an empty `buffer` its size only.
+    func visibleNames(
+        _ context: RequestContext, at path: UnsafePointer<CChar>,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        if context.uid == 0 {
+            return try Syscall.extendedAttributeNames(of: path, into: buffer)
+        }
+        // XATTR_LIST_MAX: no list is longer. The reply is in the other slot.
+        let all = try Syscall.threadBuffer(slot: 1, size: 65_536)
+        let count = try Syscall.extendedAttributeNames(of: path, into: all)
+        var used = 0
+        for name in all[..<count].split(separator: 0) {
+            if name.starts(with: "trusted.".utf8) { continue }
+            if !buffer.isEmpty {
+                guard used + name.count < buffer.count else { throw .outOfRange }
+                UnsafeMutableRawBufferPointer(rebasing: buffer[used...]).copyBytes(from: name)
+                buffer[used + name.count] = 0
+            }
+            used += name.count + 1
+        }
+        return used
+    }
+}

@@ -1,0 +1,22 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// The file attributes that lsattr(1) and xfs_io(8) show: ioctl_iflags(2), ioctl_xfs_fsgetxattr(2).
+extension Syscall {
+    /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever the number says.
+    public static let getInodeFlags = UInt32(LINUX_FS_IOC_GETFLAGS)
+    public static let setInodeFlags = UInt32(LINUX_FS_IOC_SETFLAGS)
+    /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR`: `struct fsxattr`.
+    public static let getExtendedFlags = UInt32(LINUX_FS_IOC_FSGETXATTR)
+    public static let setExtendedFlags = UInt32(LINUX_FS_IOC_FSSETXATTR)
+
+    /// ioctl(2).
+    /// - Parameter argument: as large as `command` wants it.
+    @inlinable
+    public static func control(
+        _ fd: FileDescriptor, command: UInt32, argument: UnsafeMutableRawPointer
+    ) throws(Errno) {
+        try check { linux_ioctl(fd.rawValue, UInt(command), argument) }
+    }
+}
