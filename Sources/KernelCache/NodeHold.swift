@@ -13,7 +13,8 @@ public struct NodeHold: ~Copyable {
     /// cached of the node is void then.
     public func publish(nodeid: UInt64, attributes: stat, _ versions: inout Versions) {
         guard let cache else { return }
-        let ctime = Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
+        let ctime =
+            Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
             &+ Int64(attributes.st_ctim.tv_nsec)
         if versions.version == 0 {
             versions.version = cache.freshVersion(after: versions.version)

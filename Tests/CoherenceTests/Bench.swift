@@ -28,7 +28,8 @@ final class Bench {
         var template = Array("/tmp/coherence-test.XXXXXX".utf8CString)
         source = String(cString: try #require(mkdtemp(&template)))
         cache = try KernelCache(
-            options: .init(slots: slots, names: names, dataBytes: dataBytes), logger: Logger(label: "test"),
+            options: .init(slots: slots, names: names, dataBytes: dataBytes),
+            logger: Logger(label: "test"),
             ledger: { [nodes] in nodes.credit(nodeid: $0, lookups: $1) })
         mirror = try MirrorFS(
             source: FilePath(source), nodes: nodes, coherence: Coherence(cache: cache))

@@ -132,8 +132,16 @@ extension Bench {
 
 /// A change of a file's data, or of what else is cached with it.
 enum DataChange {
-    case write(Int64, [UInt8]), append([UInt8]), truncate(Int64), punch(Int64, Int64), empty
-    case copy(Int64, Int64, Int), setXattr([UInt8]), removeXattr, mode(mode_t), nothing
+    case write(Int64, [UInt8])
+    case append([UInt8])
+    case truncate(Int64)
+    case punch(Int64, Int64)
+    case empty
+    case copy(Int64, Int64, Int)
+    case setXattr([UInt8])
+    case removeXattr
+    case mode(mode_t)
+    case nothing
 
     static func random(using random: inout Random) -> DataChange {
         func below(_ limit: Int64) -> Int64 { Int64.random(in: 0..<limit, using: &random) }
@@ -219,7 +227,7 @@ enum DataChange {
         case .write(let offset, let bytes): _ = pwrite(fd, bytes, bytes.count, off_t(offset))
         case .append(let bytes): _ = pwrite(fd, bytes, bytes.count, lseek(fd, 0, SEEK_END))
         case .truncate(let size): ftruncate(fd, off_t(size))
-        
+
         case .empty: ftruncate(fd, 0)
         case .mode(let mode): fchmod(fd, mode)
         case .punch, .copy, .setXattr, .removeXattr, .nothing: break

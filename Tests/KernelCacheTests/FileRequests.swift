@@ -42,7 +42,8 @@ extension KernelCache {
         var input = fuse_open_in()
         input.flags = UInt32(bitPattern: flags)
         return try ask(
-            opcode: opcode.rawValue, nodeid: nodeid, input: withUnsafeBytes(of: input) { Array($0) },
+            opcode: opcode.rawValue, nodeid: nodeid,
+            input: withUnsafeBytes(of: input) { Array($0) },
             reply: fuse_open_out.self)
     }
 

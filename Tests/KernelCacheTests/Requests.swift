@@ -26,7 +26,8 @@ func makeCache(
     ledger: RecordingLedger = RecordingLedger()
 ) throws -> KernelCache {
     try KernelCache(
-        options: .init(slots: slots, names: names, dataBytes: dataBytes), logger: Logger(label: "test"),
+        options: .init(slots: slots, names: names, dataBytes: dataBytes),
+        logger: Logger(label: "test"),
         ledger: { ledger.add($0, $1) })
 }
 

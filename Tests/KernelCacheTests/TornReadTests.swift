@@ -23,7 +23,9 @@ import Testing
             2,
             {
                 for round in 0..<rounds {
-                    write(cache, UInt64(round % 3 + 1), UInt64(round + 1), UInt8(truncatingIfNeeded: round))
+                    write(
+                        cache, UInt64(round % 3 + 1), UInt64(round + 1),
+                        UInt8(truncatingIfNeeded: round))
                     if untilTorn, torn.value > 0 { break }
                 }
                 stop.store(true, ordering: .sequentiallyConsistent)
