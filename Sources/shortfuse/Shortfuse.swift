@@ -9,9 +9,9 @@ struct Shortfuse: ParsableCommand {
         commandName: "shortfuse",
         abstract: "Mounts a directory through FUSE and answers its hot requests in the kernel.",
         discussion: """
-            A FUSE daemon costs two context switches for each request. shortfuse keeps the names \
-            and attributes of the mounted files in BPF maps too, so that the kernel answers \
-            LOOKUP and GETATTR itself and the daemon sleeps. Every change made through the mount \
+            A FUSE daemon costs two context switches for each request. shortfuse keeps names, \
+            attributes, extended attributes and small files' data in BPF maps too, so that the \
+            kernel answers for them itself and the daemon sleeps. Every change made through the mount \
             goes through the daemon, which empties the maps before it changes anything: an answer \
             is never stale. Changes made in the source directory itself, behind the mount, are \
             not watched yet: make them through the mount.
