@@ -11,6 +11,7 @@
 enum {
 	SF_O_ACCMODE = 3,
 	SF_O_TRUNC = 01000,
+	SF_O_LARGEFILE = 0100000,
 	SF_O_NOATIME = 01000000,
 	SF_S_IFMT = 0170000,
 	SF_S_IFREG = 0100000,
@@ -161,7 +162,12 @@ static __always_inline int answer_open(struct sf_ctx *ctx, __u32 type)
 			return SF_PASS;
 		out->open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 	}
-	out->fh = SF_FH_RESERVED | version;
+	/*
+	 * Without O_LARGEFILE, which open(2) and execve(2) always have, it is the
+	 * kernel itself that opens (for an ioctl): it drops no pages, so its end
+	 * must not be taken for that of an open that did.
+	 */
+	out->fh = SF_FH_RESERVED | (in->flags & SF_O_LARGEFILE ? version : 0);
 	ctx->error = 0;
 	return slot_is_same(slot, seq) ? SF_ANSWER : SF_PASS;
 }
@@ -198,8 +204,9 @@ static __always_inline void note_kept(__u64 nodeid, __u64 version)
 	if (slot && slot_begin(slot, nodeid, &seq) && READ_ONCE(slot->version) == version) {
 		__u64 kept = READ_ONCE(slot->kept);
 
+		/* Not if the slot has gone to a node that the daemon has not opened (0). */
 		if (kept && kept != version)
-			WRITE_ONCE(slot->kept, version);
+			__sync_val_compare_and_swap(&slot->kept, kept, version);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The maps of all programs. The daemon alone writes them, but for `grant` and `counters`. */
+/* The maps of all programs. The daemon alone writes them, but for `grant`, `kept`, `used` and
+ * `counters`. */
 #ifndef SHORTFUSE_MAPS_BPF_H
 #define SHORTFUSE_MAPS_BPF_H
 

@@ -13,6 +13,13 @@ public struct NodeHold: ~Copyable {
     /// cached of the node is void then.
     public func publish(nodeid: UInt64, attributes: stat, _ versions: inout Versions) {
         guard let cache else { return }
+        compare(attributes, &versions)
+        cache.publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
+    }
+
+    /// Compares with what was read before. To be called also before `begin`, which forgets that.
+    public func compare(_ attributes: stat, _ versions: inout Versions) {
+        guard let cache else { return }
         let ctime =
             Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
             &+ Int64(attributes.st_ctim.tv_nsec)
@@ -25,7 +32,6 @@ public struct NodeHold: ~Copyable {
             versions.xattrVersion &+= 1
         }
         versions.ctime = ctime
-        cache.publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
     }
 
     /// Takes the attributes of `nodeid` out of the maps, and all else with them until they are
@@ -39,7 +45,11 @@ public struct NodeHold: ~Copyable {
         guard let cache else { return }
         cache.revokeAttributes(nodeid: nodeid)
         versions.ctime = 0
-        if scope.contains(.xattrs) { versions.xattrVersion &+= 1 }
+        if scope.contains(.xattrs) {
+            versions.xattrVersion &+= 1
+            // Owner and mode are among them: the daemon is to try again whether it may open.
+            versions.mayOpen = false
+        }
         if scope.contains(.data) {
             // The kernel makes the same change in its page cache: what was of the old version
             // becomes of the new one.
@@ -58,15 +68,14 @@ public struct NodeHold: ~Copyable {
         versions.mayOpen = true
     }
 
-    /// The handle that the kernel would give out, and whether the page cache is to be kept. After
-    /// `publish`.
-    public func reservedHandle(
-        nodeid: UInt64, _ versions: Versions
-    ) -> (handle: UInt64, keepsCache: Bool) {
-        (sf_fh_reserved | versions.version, isKept(nodeid: nodeid, versions))
+    /// The handle that the kernel would give out (bpf/files.bpf.h). After `publish`.
+    /// - Parameter isCallers: not the kernel itself opens.
+    public func reservedHandle(_ versions: Versions, isCallers: Bool) -> UInt64 {
+        sf_fh_reserved | (isCallers ? versions.version : 0)
     }
 
-    private func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
+    /// Whether what the kernel itself has of the node, pages or a listing, is to be kept.
+    public func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
         versions.kept == versions.version
             || cache?.isKept(nodeid: nodeid, version: versions.version) ?? false
     }

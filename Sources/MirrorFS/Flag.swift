@@ -7,6 +7,8 @@ import SystemPackage
 enum Flag {
     static let path = Syscall.openPath
     static let noAccessTime = Syscall.openNoAccessTime
+    /// The kernel's O_LARGEFILE, which is 0 to 64-bit programs.
+    static let largeFile: Int32 = 0o100000
 
     /// The flags of a request as SOURCE's file is to be opened.
     static func forSource(_ flags: Int32) -> Int32 {

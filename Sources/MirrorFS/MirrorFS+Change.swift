@@ -20,6 +20,7 @@ extension MirrorFS {
         _ node: Node, _ scope: ChangeScope, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
+            compare(hold, node)
             hold.begin(scope, nodeid: node.id, &node.versions)
             // An interrupted request outlives its node; the file may have a new one by now.
             if !node.isKnown.load(ordering: .relaxed), let current = nodes.node(node.identity) {
@@ -37,31 +38,32 @@ extension MirrorFS {
     /// - Parameters:
     ///   - body: changes SOURCE.
     ///   - then: runs with the names still held but no node: to `find` what was made.
+    ///   - scope: what changes of a file that a place names, besides its attributes.
     func change<M, R>(
         _ places: [Place], and others: [Node] = [],
+        scope: (stat) -> ChangeScope = { _ in [] },
         _ body: () throws(Errno) -> M,
         then: (borrowing NameHold, M) throws(Errno) -> R
     ) throws(Errno) -> R {
         try withNames(of: places) { (names) throws(Errno) -> R in
             // By identity and not by node: a file without a node has a lock, too, and could get a
             // node by another name at any moment.
-            var identities = others.map(\.identity)
+            var concerned = others.map { ($0.identity, ChangeScope()) }
             for place in places {
-                identities.append(place.directory.identity)
-                if let identity = try identity(of: place) { identities.append(identity) }
+                concerned.append((place.directory.identity, .names))
+                if let status = try status(of: place) {
+                    concerned.append((Identity(status), scope(status)))
+                }
             }
-            let made = try coherence.withNodes(identities.map(\.lockKey)) {
+            let made = try coherence.withNodes(concerned.map(\.0.lockKey)) {
                 (hold) throws(Errno) -> M in
                 for place in places {
                     names.revoke(parent: place.directory.id, name: place.name)
                 }
-                for identity in identities {
+                for (identity, scope) in concerned {
                     guard let node = nodes.node(identity) else { continue }
-                    hold.begin([], nodeid: node.id, &node.versions)
-                }
-                for place in places {
-                    hold.begin(
-                        .names, nodeid: place.directory.id, &place.directory.versions)
+                    compare(hold, node)
+                    hold.begin(scope, nodeid: node.id, &node.versions)
                 }
                 let made = try body()
                 if coherence.isAccelerated {
@@ -76,9 +78,10 @@ extension MirrorFS {
 
     /// Changes names, with nothing to find afterwards.
     func change(
-        _ places: [Place], and others: [Node] = [], _ body: () throws(Errno) -> Void
+        _ places: [Place], and others: [Node] = [],
+        scope: (stat) -> ChangeScope = { _ in [] }, _ body: () throws(Errno) -> Void
     ) throws(Errno) {
-        try change(places, and: others, body) { (_, _) throws(Errno) in }
+        try change(places, and: others, scope: scope, body) { (_, _) throws(Errno) in }
     }
 
     /// Makes `place` and returns its entry.
@@ -90,10 +93,16 @@ extension MirrorFS {
         }
     }
 
+    /// Notices a change behind the mount, which the change to come would hide.
+    private func compare(_ hold: borrowing NodeHold, _ node: Node) {
+        guard coherence.isAccelerated, let status = try? Syscall.status(node.fd) else { return }
+        hold.compare(status, &node.versions)
+    }
+
     /// The file that `place` names; nil if none.
-    private func identity(of place: Place) throws(Errno) -> Identity? {
+    private func status(of place: Place) throws(Errno) -> stat? {
         do throws(Errno) {
-            return Identity(try Syscall.status(at: place.directory.fd, place.name))
+            return try Syscall.status(at: place.directory.fd, place.name)
         } catch {
             // After any other failure there may be a file, whose attributes would stay in the maps.
             if error == .noSuchFileOrDirectory { return nil }

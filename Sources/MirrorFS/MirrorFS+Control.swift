@@ -42,7 +42,8 @@ extension MirrorFS {
     ) throws(Errno) {
         guard input.count >= size, let base = input.baseAddress else { throw .invalidArgument }
         let node = try node(id)
-        try change(node, []) { () throws(Errno) in
+        // Some file systems show a flag as an extended attribute, too (btrfs.compression).
+        try change(node, .xattrs) { () throws(Errno) in
             try withOpen(node) { (fd) throws(Errno) in
                 try Syscall.control(
                     fd, command: command, argument: UnsafeMutableRawPointer(mutating: base))

@@ -10,12 +10,17 @@ extension MirrorFS {
     public func openDirectory(
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
-        let fd = try reopen(try node(id), flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
+        let node = try node(id)
+        let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
         var file = OpenFile(handle: FileHandle(fd))
+        guard coherence.isAccelerated else { return file }
         // The kernel's own listing is as exact as its attributes: it compares the modification time
-        // at each start, which it asks for.
-        file.cachesEntries = coherence.isAccelerated
-        file.keepsCache = coherence.isAccelerated
+        // at each start, which it asks for. What does not move that (a new parent) moves the version.
+        file.cachesEntries = true
+        file.keepsCache =
+            (try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                hold.isKept(nodeid: id, node.versions)
+            }) ?? false
         return file
     }
 

@@ -16,24 +16,26 @@ extension MirrorFS {
         }
         let fd = try reopen(node, flags: flags)
         guard coherence.isAccelerated, flags & (O_ACCMODE | Flag.noAccessTime) == O_RDONLY,
-            let file = reserve(node)
+            let file = reserve(node, flags: flags)
         else { return OpenFile(handle: FileHandle(fd)) }
         Syscall.close(fd)
         return file
     }
 
     /// As the kernel will open `node` by itself from now on; nil for what it leaves to the daemon.
-    private func reserve(_ node: Node) -> OpenFile? {
-        try? coherence.withNode(node.lockKey) { (hold) throws(Errno) -> OpenFile? in
+    private func reserve(_ node: Node, flags: Int32) -> OpenFile? {
+        if coherence.fileMax < 0 { return nil }
+        return try? coherence.withNode(node.lockKey) { (hold) throws(Errno) -> OpenFile? in
             guard node.isKnown.load(ordering: .relaxed) else { return nil }
             hold.noteOpened(&node.versions)
             let status = try publish(hold, node)
             guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= coherence.fileMax else {
                 return nil
             }
-            let (handle, keepsCache) = hold.reservedHandle(nodeid: node.id, node.versions)
-            var file = OpenFile(handle: handle)
-            file.keepsCache = keepsCache
+            let isCallers = flags & Flag.largeFile != 0
+            var file = OpenFile(
+                handle: hold.reservedHandle(node.versions, isCallers: isCallers))
+            file.keepsCache = hold.isKept(nodeid: node.id, node.versions)
             file.skipsFlush = true
             return file
         }

@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import KernelCache
 import Syscall
 import SystemPackage
 
@@ -60,7 +61,7 @@ extension MirrorFS {
     ) throws(Errno) {
         let place = Place(directory: try node(parent), name: name)
         try change([place]) { () throws(Errno) in
-            pinTarget(of: place)
+            try pinTarget(of: place)
             try Syscall.remove(at: place.directory.fd, name)
         }
     }
@@ -70,7 +71,7 @@ extension MirrorFS {
     ) throws(Errno) {
         let place = Place(directory: try node(parent), name: name)
         try change([place]) { () throws(Errno) in
-            pinTarget(of: place)
+            try pinTarget(of: place)
             try Syscall.remove(at: place.directory.fd, name, flags: AT_REMOVEDIR)
         }
     }
@@ -85,8 +86,13 @@ extension MirrorFS {
             try Syscall.rename(
                 at: old.directory.fd, name, to: new.directory.fd, newName, flags: flags)
         }
-        try change([old, new]) { () throws(Errno) in
-            pinTarget(of: new)
+        // A directory in another place has another "..", which no modification time tells of.
+        let moves = old.directory.id != new.directory.id
+        let scope = { (status: stat) -> ChangeScope in
+            moves && status.st_mode & S_IFMT == S_IFDIR ? .names : []
+        }
+        try change([old, new], scope: scope) { () throws(Errno) in
+            try pinTarget(of: new)
             // What stays at the old name is a file that this makes.
             if flags & Syscall.renameWhiteout == 0 { return try rename() }
             try ownership.asCaller(context, rename)
@@ -101,7 +107,8 @@ extension MirrorFS {
         // A symlink may have appeared in SOURCE since the kernel looked: it is not for the daemon
         // to follow.
         let flags = Flag.forSource(flags) | O_CREAT | O_NOFOLLOW
-        return try change([place]) { () throws(Errno) in
+        let scope = { (_: stat) -> ChangeScope in flags & O_TRUNC != 0 ? .data : [] }
+        return try change([place], scope: scope) { () throws(Errno) in
             try ownership.asCaller(context) { () throws(Errno) in
                 try Syscall.open(
                     at: place.directory.fd, name, flags: flags, mode: mode & 0o7777)
@@ -119,8 +126,9 @@ extension MirrorFS {
 
     /// Before the file that `place` names may lose its last name: from then on only a descriptor
     /// keeps it. The caller holds the names of the directory.
-    private func pinTarget(of place: Place) {
+    /// - Throws: what opening it throws, `EMFILE` for one: whoever has it open must not lose it.
+    private func pinTarget(of place: Place) throws(Errno) {
         guard let status = try? Syscall.status(at: place.directory.fd, place.name) else { return }
-        nodes.node(Identity(status))?.pin()
+        try nodes.node(Identity(status))?.pin()
     }
 }

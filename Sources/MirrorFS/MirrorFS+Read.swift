@@ -46,14 +46,15 @@ extension MirrorFS {
                 slot: 1,
                 size: (skip + buffer.count + Self.blockSize - 1) & ~(Self.blockSize - 1))
         let count = try Syscall.read(fd, at: offset - Int64(skip), into: whole)
-        // A part of a block is the end of the file only if there was room for more.
-        let complete = count < whole.count ? count : count & ~(Self.blockSize - 1)
         try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
             // Also because reading changes the access time.
             let status = try publish(hold, node)
             guard node.isKnown.load(ordering: .relaxed), status.st_mode & S_IFMT == S_IFREG,
                 status.st_size <= coherence.fileMax
             else { return }
+            // A part of a block counts only if the file ends in it.
+            let isEnd = offset - Int64(skip) + Int64(count) == Int64(status.st_size)
+            let complete = isEnd ? count : count & ~(Self.blockSize - 1)
             hold.publishData(
                 nodeid: node.id, at: version, node.versions, offset: offset - Int64(skip),
                 bytes: UnsafeRawBufferPointer(rebasing: whole[..<complete]))

@@ -67,6 +67,8 @@ public final class MirrorFS: FileSystem {
         }
     }
 
+    deinit { statisticsKeeper.stop() }
+
     public func initialize(_ connection: inout Connection) {
         connection.wanted.subtract([
             // Two more system calls per request, to save one copy in large writes.

@@ -91,8 +91,13 @@ final class Node: @unchecked Sendable {
     }
 
     /// Keeps the file open from now on. If it is gone already nothing is kept.
-    func pin() {
-        try? open(as: State.pinned)
+    /// - Throws: what opening it throws, if it was parked.
+    func pin() throws(Errno) {
+        do throws(Errno) {
+            try open(as: State.pinned)
+        } catch {
+            guard error == .staleNFSFileHandle else { throw error }
+        }
     }
 
     private func open(as next: UInt8) throws(Errno) {

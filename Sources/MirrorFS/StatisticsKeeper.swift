@@ -38,7 +38,6 @@ final class StatisticsKeeper: @unchecked Sendable {
     }
 
     deinit {
-        stop()
         pthread_cond_destroy(changed)
         pthread_mutex_destroy(mutex)
         changed.deallocate()
@@ -55,7 +54,7 @@ final class StatisticsKeeper: @unchecked Sendable {
         }
     }
 
-    /// Ends the thread and waits for it.
+    /// Ends the thread and waits for it, unless that is the caller.
     func stop() {
         let running = locked {
             stopped = true
@@ -64,7 +63,12 @@ final class StatisticsKeeper: @unchecked Sendable {
             defer { thread = nil }
             return thread
         }
-        if let running { pthread_join(running, nil) }
+        guard let running else { return }
+        if pthread_equal(running, pthread_self()) != 0 {
+            pthread_detach(running)
+        } else {
+            pthread_join(running, nil)
+        }
     }
 
     private func locked<R>(_ body: () -> R) -> R {
@@ -75,9 +79,14 @@ final class StatisticsKeeper: @unchecked Sendable {
 
     private func start() {
         var thread = pthread_t()
-        let context = Unmanaged.passUnretained(self).toOpaque()
-        // Without the thread statistics expire: slower, not wrong.
-        if pthread_create(&thread, nil, runStatisticsKeeper, context) == 0 { self.thread = thread }
+        // The thread keeps what it works on until it ends.
+        let context = Unmanaged.passRetained(self)
+        if pthread_create(&thread, nil, runStatisticsKeeper, context.toOpaque()) == 0 {
+            self.thread = thread
+        } else {
+            // Without the thread statistics expire: slower, not wrong.
+            context.release()
+        }
     }
 
     fileprivate func run() {
@@ -112,7 +121,7 @@ final class StatisticsKeeper: @unchecked Sendable {
 
 private func runStatisticsKeeper(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     if let context {
-        Unmanaged<StatisticsKeeper>.fromOpaque(context).takeUnretainedValue().run()
+        Unmanaged<StatisticsKeeper>.fromOpaque(context).takeRetainedValue().run()
     }
     return nil
 }

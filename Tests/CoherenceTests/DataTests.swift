@@ -106,12 +106,14 @@ extension Bench {
     }
 
     func compareOpen(_ node: UInt64, _ result: inout DataTests.Result) throws {
+        // O_LARGEFILE, as open(2) has it.
+        let body = Bytes().u32(0o100000).u32(0)
         guard let got = try cache.open(node).reply else {
-            _ = channel.ask(.open, node: node, body: Bytes().u32(0).u32(0))
+            _ = channel.ask(.open, node: node, body: body)
             return
         }
         result.answered += 1
-        let wanted = channel.ask(.open, node: node, body: Bytes().u32(0).u32(0))
+        let wanted = channel.ask(.open, node: node, body: body)
         if withUnsafeBytes(of: got, { Array($0) }) != wanted?.body { result.differences += 1 }
     }
 

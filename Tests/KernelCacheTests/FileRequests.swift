@@ -37,7 +37,7 @@ extension KernelCache {
 
     /// OPEN or OPENDIR.
     func open(
-        _ nodeid: UInt64, flags: Int32 = O_RDONLY, opcode: fuse_opcode = FUSE_OPEN
+        _ nodeid: UInt64, flags: Int32 = 0o100000, opcode: fuse_opcode = FUSE_OPEN
     ) throws -> Outcome<fuse_open_out> {
         var input = fuse_open_in()
         input.flags = UInt32(bitPattern: flags)

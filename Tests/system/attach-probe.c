@@ -34,6 +34,14 @@ static struct sf_layout plausible(void)
 		.in_pages = field(14 * 8 + 3, 1),
 		.out_pages = field(14 * 8 + 4, 1),
 		.out_argvar = field(14 * 8 + 6, 1),
+		.page_zeroing = field(14 * 8 + 7, 1),
+		.end = field(96, 8),
+		.pages = field(128, 8),
+		.descs = field(136, 8),
+		.num_pages = field(144, 4),
+		.desc = field(0, 8),
+		.desc_length = field(0, 4),
+		.desc_offset = field(4, 4),
 		.in_args = field(16, 48),
 		.out_args = field(64, 32),
 		.in_arg = field(0, 16),
@@ -78,6 +86,10 @@ int main(int count, char **arguments)
 		request.layout.out_args.offset = 4088;
 	else if (!strcmp(mode, "overlap"))
 		request.layout.opcode = request.layout.in_numargs;
+	else if (!strcmp(mode, "pages"))
+		request.layout.pages.offset = 96;
+	else if (!strcmp(mode, "end"))
+		request.layout.end = request.layout.nodeid;
 	else if (!strcmp(mode, "argument"))
 		argument = (void *)8;
 	else if (!strcmp(mode, "ioctl"))
