@@ -76,14 +76,16 @@ is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
 
 # A tree of 2 × 10 × 10 files with odd ones among them.
 plant() {
-    local directory length
+    local directory file length name
+    # Few programs: starting one takes long in the VM.
+    mkdir -p "$1"/{a,b}/{0..9}
     for directory in "$1"/{a,b}/{0..9}; do
-        mkdir -p "$directory"
-        printf '%s\n' "$directory" | tee "$directory"/file{0..9} >/dev/null
+        for file in "$directory"/file{0..9}; do printf '%s\n' "$directory" >"$file"; done
     done
     # Around the length at which names change the map, and the longest.
     for length in 31 32 33 36 39 40 41 255; do
-        : >"$1/a/0/$(printf 'x%.0s' $(seq "$length"))"
+        printf -v name '%*s' "$length" ''
+        : >"$1/a/0/${name// /x}"
     done
     ln -s ../a/0/file0 "$1/b/link"
     ln "$1/a/1/file1" "$1/b/hard"
