@@ -61,7 +61,8 @@ public struct NodeHold: ~Copyable {
         }
     }
 
-    /// The file could be opened for reading: from now on the kernel may answer that itself.
+    /// The file or directory could be opened for reading: from now on the kernel may answer that
+    /// itself, a directory's if it has the listing, too.
     ///
     /// Call `publish` after it, under the same hold.
     public func noteOpened(_ versions: inout Versions) {
@@ -90,7 +91,6 @@ public struct NodeHold: ~Copyable {
     public func noteListingEnded(_ versions: inout Versions) {
         guard versions.version != 0, versions.listing == versions.version else { return }
         versions.kept = versions.version
-        versions.mayOpen = true
     }
 
     /// Lets the kernel answer READ: `bytes`, which were read from the source at block `index` on

@@ -12,7 +12,7 @@ public struct Versions: Sendable {
     var kept: UInt64 = 0
     /// The listing that the kernel is taking at the moment began at this version.
     var listing: UInt64 = 0
-    /// A file: the daemon could open it for reading.
+    /// The daemon could open it for reading.
     var mayOpen = false
     /// ctime in nanoseconds when the attributes were last read, 0 if unknown: one that moved
     /// without us tells of a change behind the mount.
@@ -32,7 +32,7 @@ public struct ChangeScope: OptionSet, Sendable {
     /// The data of a file.
     public static let data = Self(rawValue: 1)
     /// The names in a directory.
-    public static let names = Self(rawValue: 4)
+    public static let names = Self(rawValue: 2)
     /// The extended attributes, access control lists among them.
-    public static let xattrs = Self(rawValue: 2)
+    public static let xattrs = Self(rawValue: 4)
 }

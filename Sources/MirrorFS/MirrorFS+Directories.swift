@@ -19,7 +19,9 @@ extension MirrorFS {
         file.cachesEntries = true
         file.keepsCache =
             (try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-                hold.isKept(nodeid: id, node.versions)
+                hold.noteOpened(&node.versions)
+                try publish(hold, node)
+                return hold.isKept(nodeid: id, node.versions)
             }) ?? false
         return file
     }
