@@ -60,11 +60,10 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        .target(name: "SeededRandom", path: "bench/SeededRandom", swiftSettings: swiftSettings),
         .executableTarget(
             name: "latency-probe",
-            dependencies: [
-                "CLinux", "Syscall", arguments, system, histogram,
-            ],
+            dependencies: ["CLinux", "SeededRandom", "Syscall", arguments, system, histogram],
             path: "bench/LatencyProbe",
             swiftSettings: swiftSettings),
 
@@ -75,13 +74,13 @@ let package = Package(
             name: "coherence-check",
             dependencies: [
                 "CShortfuseABI", "FuseSession", "KernelCache", "Linearizability", "MirrorFS",
-                "Syscall", arguments, logging, system,
+                "SeededRandom", "Syscall", arguments, logging, system,
             ],
             path: "bench/CoherenceCheck",
             swiftSettings: swiftSettings),
 
         .testTarget(
-            name: "FuseSessionTests", dependencies: ["FuseSession"],
+            name: "FuseSessionTests", dependencies: ["FuseSession", "Syscall"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "KernelCacheTests", dependencies: ["KernelCache"],
@@ -89,10 +88,11 @@ let package = Package(
         .testTarget(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "CoherenceTests", dependencies: ["FuseSession", "KernelCache", "MirrorFS"],
+            name: "CoherenceTests",
+            dependencies: ["FuseSession", "KernelCache", "MirrorFS", "SeededRandom"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "LinearizabilityTests", dependencies: ["Linearizability"],
+            name: "LinearizabilityTests", dependencies: ["Linearizability", "SeededRandom"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ShortfuseTests", dependencies: ["shortfuse"], swiftSettings: swiftSettings),

@@ -193,8 +193,9 @@ int sf_opendir(struct sf_ctx *ctx)
 /*
  * The open has come to its end, and with it the dropping of the page cache that
  * it may have asked for: what the kernel has is of the version of that open or
- * of a later one. Versions are never used twice, so a late write here does no
- * harm to whatever node has the slot by now.
+ * of a later one. Versions are never used twice, so a late note does no harm to
+ * whatever node has the slot by now; unless the daemon has not opened that one
+ * (0), which the exchange looks at.
  */
 static __always_inline void note_kept(__u64 nodeid, __u64 version)
 {
@@ -204,7 +205,6 @@ static __always_inline void note_kept(__u64 nodeid, __u64 version)
 	if (slot && slot_begin(slot, nodeid, &seq) && READ_ONCE(slot->version) == version) {
 		__u64 kept = READ_ONCE(slot->kept);
 
-		/* Not if the slot has gone to a node that the daemon has not opened (0). */
 		if (kept && kept != version)
 			__sync_val_compare_and_swap(&slot->kept, kept, version);
 	}

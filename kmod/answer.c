@@ -74,7 +74,7 @@ static enum sf_shape sf_shape(const struct fuse_args *args)
 
 	if (count == 0)
 		return SF_NOTHING;
-	if (count > 1 || sf_layout.out_args.size < sf_layout.out_arg.size)
+	if (count > 1)
 		return SF_OTHER;
 	if (sf_flag(args, sf_layout.out_argvar))
 		return SF_VARIABLE;

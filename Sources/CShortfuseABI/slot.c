@@ -2,7 +2,6 @@
 #include "slot.h"
 
 #include <sched.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -15,8 +14,6 @@ _Static_assert(sizeof(struct fuse_getxattr_in) + SF_REPLY_NAME <= (SF_IN_SHORT +
 	       "the name of an extended attribute is followed by zeros");
 _Static_assert(sizeof(struct fuse_statfs_out) <= SF_REPLY_MAX, "STATFS's reply fits");
 _Static_assert(SF_REPLY_MAX <= SF_OUT_MAX && SF_REPLY_MAX % 8 == 0, "programs copy whole words");
-_Static_assert(offsetof(struct sf_attr_slot, seq) == 0 && offsetof(struct sf_block, seq) == 0,
-	       "one lock for both");
 
 void sf_seq_lock(__u32 *at)
 {

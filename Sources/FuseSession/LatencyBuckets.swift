@@ -1,5 +1,5 @@
-import Glibc
 import Synchronization
+import Syscall
 
 /// How long requests took: how many by duration, in log-linear buckets in memory of the caller's, so
 /// that another process can read them in a shared file.
@@ -41,18 +41,10 @@ public struct LatencyBuckets: @unchecked Sendable {
         return shift &* 16 &+ Int(truncatingIfNeeded: value &>> UInt64(truncatingIfNeeded: shift))
     }
 
-    /// Nanoseconds of CLOCK_MONOTONIC, which the C library reads without a system call.
-    @inline(__always)
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
-            &+ UInt64(truncatingIfNeeded: time.tv_nsec)
-    }
-
-    /// Records what has passed since `start`, a `now` of before.
+    /// Records what has passed since `start`, a `Syscall.monotonicNanoseconds` of before.
     @inline(__always)
     func record(since start: UInt64) {
-        buckets[Self.index(Self.now() &- start)].wrappingAdd(1, ordering: .relaxed)
+        buckets[Self.index(Syscall.monotonicNanoseconds() &- start)].wrappingAdd(
+            1, ordering: .relaxed)
     }
 }

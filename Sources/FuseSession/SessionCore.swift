@@ -49,7 +49,7 @@ func serve(
     guard let request else { return }
     SessionCore.with(fuse_req_userdata(request)) { core in
         core.counters?.count(opcode)
-        let start = core.latency == nil ? 0 : LatencyBuckets.now()
+        let start = core.latency == nil ? 0 : Syscall.monotonicNanoseconds()
         let token = core.fileSystem.requestBegins()
         defer { core.fileSystem.requestEnds(token) }
         do throws(Errno) {

@@ -2,6 +2,7 @@ import CLibBPF
 import CShortfuseABI
 import Glibc
 import Synchronization
+import Syscall
 import SystemPackage
 
 /// The reply to READLINK, GETXATTR, LISTXATTR or STATFS, as the kernel is to give it.
@@ -53,7 +54,8 @@ extension KernelCache {
         value.xattr_version = xattrVersion
         value.generation = generation.wrappingAdd(1, ordering: .relaxed).newValue
         if key.opcode == FUSE_STATFS.rawValue {
-            value.expires = monotonicNanoseconds() &+ Self.statisticsLife
+            // The clock of bpf_ktime_get_ns.
+            value.expires = Syscall.monotonicNanoseconds() &+ Self.statisticsLife
         }
         _ = bpf_map_update_elem(object.maps.replies, &key, &value, UInt64(BPF_ANY))
     }
@@ -82,11 +84,4 @@ extension KernelCache {
         }
         return key
     }
-}
-
-/// CLOCK_MONOTONIC, which programs read, too.
-private func monotonicNanoseconds() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) &* 1_000_000_000 &+ UInt64(now.tv_nsec)
 }

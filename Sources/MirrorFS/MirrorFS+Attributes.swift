@@ -78,14 +78,9 @@ extension MirrorFS {
     ) throws(Errno) -> Int {
         let node = try node(id)
         let count = try Syscall.readLink(node.fd, into: buffer)
-        if coherence.isAccelerated {
-            let target = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-                try publish(hold, node)
-                guard node.isKnown.load(ordering: .relaxed), let reply = CachedReply(target)
-                else { return }
-                hold.publish(nodeid: id, .readLink, reply, node.versions)
-            }
+        // It never changes, so it may be read before the lock.
+        try publishReply(of: node, .readLink) {
+            CachedReply(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
         return count
     }

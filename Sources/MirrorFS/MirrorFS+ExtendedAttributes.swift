@@ -48,13 +48,9 @@ extension MirrorFS {
             UnsafePointer<CChar>, UnsafeMutableRawBufferPointer
         ) throws(Errno) -> Int
     ) throws(Errno) {
-        guard coherence.isAccelerated else { return }
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-            try publish(hold, node)
-            guard node.isKnown.load(ordering: .relaxed) else { return }
-            let reply = withUnsafeTemporaryAllocation(
-                byteCount: CachedReply.maxSize, alignment: 8
-            ) { (bytes) -> CachedReply? in
+        try publishReply(of: node, question) {
+            withUnsafeTemporaryAllocation(byteCount: CachedReply.maxSize, alignment: 8) {
+                (bytes) -> CachedReply? in
                 do throws(Errno) {
                     let count = try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                         try body(path, bytes)
@@ -69,7 +65,18 @@ extension MirrorFS {
                     return CachedReply(error)
                 }
             }
-            if let reply { hold.publish(nodeid: node.id, question, reply, node.versions) }
+        }
+    }
+
+    /// Publishes the attributes of `node`, and the reply that `read` finds under its lock.
+    func publishReply(
+        of node: Node, _ question: CachedQuestion, _ read: () -> CachedReply?
+    ) throws(Errno) {
+        guard coherence.isAccelerated else { return }
+        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            try publish(hold, node)
+            guard node.isKnown.load(ordering: .relaxed), let reply = read() else { return }
+            hold.publish(nodeid: node.id, question, reply, node.versions)
         }
     }
 

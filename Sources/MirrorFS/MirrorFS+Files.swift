@@ -41,8 +41,8 @@ extension MirrorFS {
         }
     }
 
-    /// Runs `body` with a descriptor for `handle`: its own, or for a reserved one one that is opened
-    /// for reading meanwhile.
+    /// Runs `body` with a descriptor for `handle`: its own, or for a reserved one another that is
+    /// opened for reading meanwhile.
     func withDescriptor<R>(
         _ node: Node, _ handle: FileHandle, flags: Int32 = 0,
         _ body: (FileDescriptor) throws(Errno) -> R
@@ -51,6 +51,13 @@ extension MirrorFS {
         let fd = try reopen(node, flags: O_RDONLY | flags)
         defer { Syscall.close(fd) }
         return try body(fd)
+    }
+
+    /// The descriptor of a file that is open for writing.
+    /// - Throws: `EBADF` for a reserved handle, which is for reading.
+    private func descriptor(_ handle: FileHandle) throws(Errno) -> FileDescriptor {
+        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
+        return FileDescriptor(handle)
     }
 
     /// Opens `node` for reading or writing: its own descriptor is only a reference.
@@ -72,9 +79,8 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
-        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
+        let fd = try descriptor(handle)
         let node = try node(id)
-        let fd = FileDescriptor(handle)
         return try change(node, .data) { () throws(Errno) in
             try dataChanges(context, node)
             // A file that may only grow: pwrite(2) would append instead.
@@ -120,12 +126,11 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, mode: Int32,
         offset: Int64, length: Int64
     ) throws(Errno) {
-        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
+        let fd = try descriptor(handle)
         let node = try node(id)
         try change(node, .data) { () throws(Errno) in
             try dataChanges(context, node)
-            try Syscall.allocate(
-                FileDescriptor(handle), mode: mode, offset: offset, length: length)
+            try Syscall.allocate(fd, mode: mode, offset: offset, length: length)
         }
     }
 
@@ -144,13 +149,13 @@ extension MirrorFS {
     ) throws(Errno) -> Int {
         let sourceNode = try node(source.node)
         let targetNode = try node(target.node)
-        guard !ReservedHandle.contains(target.handle) else { throw .badFileDescriptor }
+        let targetFD = try descriptor(target.handle)
         let copied = try withDescriptor(sourceNode, source.handle) { (fd) throws(Errno) in
             try change(targetNode, .data) { () throws(Errno) in
                 try dataChanges(context, targetNode)
                 return try Syscall.copyRange(
-                    from: fd, at: source.offset, to: FileDescriptor(target.handle),
-                    at: target.offset, count: count, flags: flags)
+                    from: fd, at: source.offset, to: targetFD, at: target.offset,
+                    count: count, flags: flags)
             }
         }
         touched(sourceNode)

@@ -69,6 +69,15 @@ extension Syscall {
         try check { linux_set_thread_umask(mask) }
     }
 
+    /// Nanoseconds of CLOCK_MONOTONIC, which the C library reads without a system call.
+    @inlinable @inline(__always)
+    public static func monotonicNanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
+            &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+    }
+
     /// A page-aligned buffer that the calling thread keeps and reuses: valid until the same thread
     /// asks for the same `slot` again.
     /// - Parameters:

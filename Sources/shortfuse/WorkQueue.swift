@@ -1,91 +1,69 @@
 import Glibc
+import Syscall
 
 /// Work for several threads that makes more work; the newest is done first. It is done when nothing
 /// is left and nobody is at work.
 final class WorkQueue<Item: Sendable>: @unchecked Sendable {
-    // Safe to share: the mutex guards all that changes.
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    // Safe to share: the monitor guards all that changes.
+    private let monitor = Monitor()
     private var items: [Item]
     private var busy = 0
     private var stopped = false
 
     init(_ items: [Item]) {
         self.items = items
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(changed, nil)
-    }
-
-    deinit {
-        pthread_cond_destroy(changed)
-        pthread_mutex_destroy(mutex)
-        changed.deallocate()
-        mutex.deallocate()
     }
 
     /// Takes `item`, unless `limit` others wait already: then the caller is to do it.
     @discardableResult
     func push(_ item: Item, limit: Int = .max) -> Bool {
-        locked {
+        monitor.withLock {
             if stopped { return true }
             guard items.count < limit else { return false }
             items.append(item)
-            pthread_cond_signal(changed)
+            monitor.signal()
             return true
         }
     }
 
     /// Drops what waits and all that comes later.
     func stop() {
-        locked {
+        monitor.withLock {
             stopped = true
             items.removeAll()
-            pthread_cond_broadcast(changed)
+            monitor.broadcast()
         }
     }
 
-    var isStopped: Bool { locked { stopped } }
+    var isStopped: Bool { monitor.withLock { stopped } }
 
     /// One thread's share: returns when all is done.
     func work(_ body: (Item) -> Void) {
-        pthread_mutex_lock(mutex)
-        while true {
-            if let item = items.popLast() {
-                busy += 1
-                pthread_mutex_unlock(mutex)
-                body(item)
-                pthread_mutex_lock(mutex)
-                busy -= 1
-                if isDone { pthread_cond_broadcast(changed) }
-            } else if isDone {
-                break
-            } else {
-                pthread_cond_wait(changed, mutex)
+        monitor.withLock {
+            while true {
+                if let item = items.popLast() {
+                    busy += 1
+                    monitor.withoutLock { body(item) }
+                    busy -= 1
+                    if isDone { monitor.broadcast() }
+                } else if isDone {
+                    break
+                } else {
+                    monitor.wait()
+                }
             }
         }
-        pthread_mutex_unlock(mutex)
     }
 
     /// Waits until all is done, but no longer than so many milliseconds. True if it is done.
     func waitUntilDone(milliseconds: Int) -> Bool {
-        var end = timespec()
-        clock_gettime(CLOCK_REALTIME, &end)
-        end.tv_nsec += milliseconds * 1_000_000
-        end.tv_sec += end.tv_nsec / 1_000_000_000
-        end.tv_nsec %= 1_000_000_000
-        return locked {
-            while !isDone, pthread_cond_timedwait(changed, mutex, &end) == 0 {}
+        monitor.withLock {
+            monitor.wait(milliseconds: milliseconds) { isDone }
             return isDone
         }
     }
 
     private var isDone: Bool { items.isEmpty && busy == 0 }
-
-    private func locked<R>(_ body: () -> R) -> R {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return body()
-    }
 }
 
 /// Threads of the system, for work that blocks.

@@ -1,6 +1,7 @@
 import CShortfuseABI
 import FuseSession
 import Glibc
+import SeededRandom
 import SystemPackage
 import Testing
 
@@ -23,7 +24,7 @@ import Testing
     private func run(
         seed: UInt64, operations: Int, fault: Fault = .none
     ) throws -> Result {
-        var random = Random(state: seed)
+        var random = SplitMix64(seed: seed)
         // Little room, so that blocks fight for it.
         let bench = try Bench(slots: 64, names: 64, dataBytes: 64 * MemoryLayout<sf_block>.stride)
         var nodes: [UInt64] = []
@@ -145,7 +146,7 @@ enum DataChange {
     case mode(mode_t)
     case nothing
 
-    static func random(using random: inout Random) -> DataChange {
+    static func random(using random: inout SplitMix64) -> DataChange {
         func below(_ limit: Int64) -> Int64 { Int64.random(in: 0..<limit, using: &random) }
         let bytes = [UInt8](repeating: UInt8(below(256)), count: Int(below(9000)))
         switch below(12) {

@@ -1,6 +1,7 @@
 import CShortfuseABI
 import FuseSession
 import Glibc
+import SeededRandom
 import SystemPackage
 import Testing
 
@@ -28,7 +29,7 @@ import Testing
     private func run(
         seed: UInt64, operations: Int, fault: Fault = .none
     ) throws -> (differences: Int, answered: Int) {
-        var random = Random(state: seed)
+        var random = SplitMix64(seed: seed)
         let bench = try Bench()
         var directories: [UInt64] = [1]
         var paths = [bench.source]
@@ -102,7 +103,7 @@ enum Change: CaseIterable {
     /// Through the daemon. Errors are part of the game.
     func apply(
         to bench: Bench, _ parent: UInt64, _ name: [UInt8], _ newParent: UInt64,
-        _ newName: [UInt8], _ random: inout Random
+        _ newName: [UInt8], _ random: inout SplitMix64
     ) {
         let mirror = bench.mirror
         let context = bench.context

@@ -1,4 +1,5 @@
 import Linearizability
+import SeededRandom
 import Testing
 
 @Suite struct CheckerTests {
@@ -67,7 +68,7 @@ import Testing
 
     /// Random short histories, most of them wrong somewhere, against the definition itself.
     @Test(arguments: [1, 2, 3] as [UInt64]) func agreesWithTheDefinition(_ seed: UInt64) {
-        var random = Random(state: seed)
+        var random = SplitMix64(seed: seed)
         var right = 0
         for _ in 0..<3000 {
             let calls: [Call<Operation>] = (0..<Int.random(in: 1...7, using: &random)).map { _ in

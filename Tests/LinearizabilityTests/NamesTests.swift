@@ -1,4 +1,5 @@
 import Linearizability
+import SeededRandom
 import Testing
 
 @Suite struct NamesTests {
@@ -101,7 +102,7 @@ import Testing
 
     /// Random short histories against the definition itself.
     @Test(arguments: [1, 2] as [UInt64]) func agreesWithTheDefinition(_ seed: UInt64) {
-        var random = Random(state: seed)
+        var random = SplitMix64(seed: seed)
         var right = 0
         for _ in 0..<3000 {
             let calls: [Call<Operation>] = (0..<Int.random(in: 1...6, using: &random)).map { _ in

@@ -13,18 +13,6 @@ extension Checker.Verdict {
     }
 }
 
-/// splitmix64.
-struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// The definition, literally: tries every order. For histories of a few calls.
 func endsByTryingAll<S: Specification>(
     _ specification: S, _ calls: [Call<S.Operation>], from states: Set<S.State>

@@ -2,6 +2,7 @@ import CShortfuseABI
 import FuseSession
 import Glibc
 import MirrorFS
+import SeededRandom
 import Synchronization
 import SystemPackage
 
@@ -18,7 +19,7 @@ final class ProgramsClient: Client {
     private let asker: Asker
     private var mirror: MirrorFS { programs.mirror }
     private let context = Programs.context
-    private var random: Random
+    private var random: SplitMix64
     private var handles: [FileHandle] = []
     /// Lookups not forgotten, besides those of `held`.
     private var lookups: [NodeID: UInt64] = [:]
@@ -31,7 +32,7 @@ final class ProgramsClient: Client {
     init(_ programs: Programs, seed: UInt64) throws {
         self.programs = programs
         asker = Asker(programs.cache)
-        random = Random(state: seed)
+        random = SplitMix64(seed: seed)
         for file in programs.files {
             handles.append(
                 try programs.mirror.open(context, node: file, flags: O_RDWR).handle)

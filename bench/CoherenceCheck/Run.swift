@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Syscall
 
 /// The rounds: all workers make calls at once, meet, check what they saw, meet, and go on. The
 /// histories are short and the memory bounded, because nothing is under way between the rounds.
@@ -48,7 +49,7 @@ final class Run: Sendable {
 
     /// - Parameter worker: nil for one that could not start, which still has to meet the others.
     private func work(_ worker: Worker?) {
-        var lastNote = Worker.now()
+        var lastNote = Syscall.monotonicNanoseconds()
         var isOver = false
         while !isOver {
             barrier.wait()
@@ -65,8 +66,8 @@ final class Run: Sendable {
             barrier.wait()
             let done = operations.load(ordering: .relaxed)
             isOver = done >= options.operations || violations.withLock { !$0.isEmpty }
-            if worker?.number == 0, Worker.now() &- lastNote > 10_000_000_000 {
-                lastNote = Worker.now()
+            if worker?.number == 0, Syscall.monotonicNanoseconds() &- lastNote > 10_000_000_000 {
+                lastNote = Syscall.monotonicNanoseconds()
                 note("\(done) operations")
             }
         }

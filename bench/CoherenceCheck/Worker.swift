@@ -1,19 +1,10 @@
 import Glibc
 import Linearizability
+import SeededRandom
+import Syscall
 import SystemPackage
 
-/// splitmix64: the same sequence for the same seed, anywhere.
-struct Random: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SplitMix64 {
     mutating func below(_ bound: Int) -> Int {
         Int(truncatingIfNeeded: next() % UInt64(bound))
     }
@@ -25,7 +16,7 @@ final class Worker {
     let number: Int
     let client: any Client
     let scene: Scene
-    var random: Random
+    var random: SplitMix64
     /// What is wrong by itself: an error that the call cannot have, half of a value.
     private(set) var complaints: [String] = []
     private(set) var operations = 0
@@ -39,7 +30,7 @@ final class Worker {
         self.number = number
         self.client = client
         self.scene = scene
-        random = Random(state: seed &+ UInt64(number) &* 0x5851_F42D_4C95_7F2D)
+        random = SplitMix64(seed: seed &+ UInt64(number) &* 0x5851_F42D_4C95_7F2D)
         names = Layout.names.map { name in
             let bytes = Array(name.utf8CString)
             let copy = UnsafeMutableBufferPointer<CChar>.allocate(capacity: bytes.count)
@@ -67,14 +58,14 @@ final class Worker {
 
     /// Runs `call` and notes when.
     func timed<R>(_ call: () throws(Errno) -> R) -> (Span, Result<R, Errno>) {
-        let start = Self.now()
+        let start = Syscall.monotonicNanoseconds()
         let result: Result<R, Errno>
         do throws(Errno) {
             result = .success(try call())
         } catch {
             result = .failure(error)
         }
-        return (Span(start: start, end: Self.now()), result)
+        return (Span(start: start, end: Syscall.monotonicNanoseconds()), result)
     }
 
     func complain(_ what: String, _ error: Errno) {
@@ -89,12 +80,6 @@ final class Worker {
     /// larger than that where the processor is emulated.
     func newTag() -> UInt8 {
         UInt8(truncatingIfNeeded: scene.tags.wrappingAdd(1, ordering: .relaxed).newValue)
-    }
-
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
     }
 
     /// The clock that file systems stamp by: a stamp made from now on is not below.

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import SeededRandom
 import Syscall
 import SystemPackage
 
@@ -83,9 +84,9 @@ final class Block {
         for index in 0..<count {
             let current = calls[index]
             errno = 0
-            let start = now()
+            let start = Syscall.monotonicNanoseconds()
             let isThrough = call(current)
-            samples[index] = now() &- start
+            samples[index] = Syscall.monotonicNanoseconds() &- start
             if !isThrough || !isRight(current.expected) { return failure(current) }
         }
         return nil
@@ -209,13 +210,4 @@ final class Block {
         }
         return Expectation(size: entries, check: total)
     }
-}
-
-/// Nanoseconds of the monotonic clock.
-@inline(__always)
-func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
-        &+ UInt64(truncatingIfNeeded: time.tv_nsec)
 }

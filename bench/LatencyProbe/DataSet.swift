@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// What every subject holds.
 struct DataSet {
     static let smallSize = 4096

@@ -1,4 +1,5 @@
 import Glibc
+import SeededRandom
 
 /// Something that every subject holds (or none), at a path relative to its root.
 protocol Entry: Sendable {

@@ -1,5 +1,6 @@
 import Glibc
 import Histogram
+import Syscall
 
 /// Runs operations on all subjects, interleaved.
 struct Probe {
@@ -29,15 +30,15 @@ struct Probe {
             }
         }
         guard !tallies.isEmpty else { return [] }
-        var lastNote = now()
+        var lastNote = Syscall.monotonicNanoseconds()
         note("\(operation.rawValue): warm-up, then \(rounds) rounds")
         for round in 0...rounds {
             if operation.isShuffled { block.shuffle(seed: UInt64(round)) }
             for index in order(round, of: tallies.count) {
                 try measure(block, isCounted: round > 0, &tallies[index])
             }
-            if now() - lastNote > 5_000_000_000 {
-                lastNote = now()
+            if Syscall.monotonicNanoseconds() - lastNote > 5_000_000_000 {
+                lastNote = Syscall.monotonicNanoseconds()
                 note("\(operation.rawValue): round \(round) of \(rounds)")
             }
         }
@@ -104,8 +105,8 @@ struct Probe {
     private static func measureClock() -> UInt64 {
         var samples: [UInt64] = []
         for _ in 0..<20_000 {
-            let start = now()
-            samples.append(now() &- start)
+            let start = Syscall.monotonicNanoseconds()
+            samples.append(Syscall.monotonicNanoseconds() &- start)
         }
         return median(of: samples)
     }

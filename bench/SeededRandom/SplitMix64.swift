@@ -1,13 +1,13 @@
 /// SplitMix64 (Steele, Lea, Flood 2014). Not the standard library's generator, because every run and
-/// every subject must see the same sizes, bytes and order.
-struct SplitMix64: RandomNumberGenerator {
+/// every subject must see the same sizes, bytes and order for the same seed.
+public struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    init(seed: UInt64) {
+    public init(seed: UInt64) {
         state = seed
     }
 
-    mutating func next() -> UInt64 {
+    public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
