@@ -74,7 +74,7 @@ extension WarmTarget {
     private static func describe(_ error: Errno) -> String {
         switch error {
         case .noSuchFileOrDirectory: "does not exist; check the path"
-        case .socketNotConnected:
+        case .socketNotConnected, .connectionAbort:
             "its daemon is gone; `shortfuse status` lists the mounts, unmount the dead one"
         case .permissionDenied where geteuid() != 0:
             "\(error); run this as root, or mount with -o allow_other"
