@@ -22,6 +22,8 @@ final class DescriptorPool: Sendable {
     private let open = Atomic(0)
     /// More than so many open ones start a pass.
     private let threshold = Atomic(Int.max)
+    /// With more than so many open ones no request begins during a pass.
+    private let ceiling = Atomic(Int.max)
     private let isPassing = Atomic(false)
 
     /// Nodes that are open now.
@@ -42,6 +44,7 @@ final class DescriptorPool: Sendable {
                 $0 = Source(descriptor: descriptor, mountID: handle.mountID, limit: limit)
             }
             threshold.store(limit, ordering: .relaxed)
+            ceiling.store(limit + limit / 4, ordering: .relaxed)
         } catch {
             // Then all nodes stay open.
         }
@@ -65,6 +68,22 @@ final class DescriptorPool: Sendable {
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }
+
+    /// To be called before a request begins: holds it up while there are far too many open and a
+    /// pass is about to close some, or the process would run out of descriptors before it does.
+    @inline(__always)
+    func admit(_ nodes: NodeTable) {
+        if open.load(ordering: .relaxed) > ceiling.load(ordering: .relaxed) { waitForPass(nodes) }
+    }
+
+    private func waitForPass(_ nodes: NodeTable) {
+        trim(nodes)
+        // Not for ever: a pass ends only after the requests under way, and one may wait for long.
+        for _ in 0..<200 where isPassing.load(ordering: .sequentiallyConsistent) {
+            if openCount <= ceiling.load(ordering: .relaxed) { return }
+            usleep(500)
+        }
+    }
 
     /// Starts a pass over `nodes` if there are too many open. It runs on a thread of its own.
     @inline(__always)

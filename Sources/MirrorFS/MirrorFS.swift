@@ -98,7 +98,10 @@ public final class MirrorFS: FileSystem {
         ownDevice.store(UInt64(device), ordering: .relaxed)
     }
 
-    public func requestBegins() -> Int { nodes.descriptors.requests.enter() }
+    public func requestBegins() -> Int {
+        nodes.descriptors.admit(nodes)
+        return nodes.descriptors.requests.enter()
+    }
     public func requestEnds(_ token: Int) { nodes.descriptors.requests.leave(token) }
 
     // MARK: Nodes
