@@ -12,6 +12,12 @@
 const volatile struct sf_config config = {.slot_bits = 16, .data_sets = 1};
 
 /*
+ * What was published under a lower version or generation is void. The daemon
+ * raises it, through mmap, to drop everything at once.
+ */
+__u64 valid_from;
+
+/*
  * Attributes. A node is in slot nodeid mod slots; the newer publish wins the
  * slot. 128 bytes a slot, allocated at mount.
  */

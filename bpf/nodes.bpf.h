@@ -26,6 +26,8 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	fault_pause();
 	generation = READ_ONCE(dentry->generation);
 	nodeid = READ_ONCE(dentry->nodeid);
+	if (!is_valid(generation))
+		return SF_PASS;
 
 	slot = slot_of(nodeid);
 	if (!slot || (nodeid && !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr)))

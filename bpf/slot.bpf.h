@@ -30,6 +30,12 @@ static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 	return bpf_map_lookup_elem(&attrs, &index);
 }
 
+/* False for what was published before everything was dropped. */
+static __always_inline int is_valid(__u64 number)
+{
+	return number >= READ_ONCE(valid_from);
+}
+
 /*
  * The start of a look into a slot: false if it does not hold nodeid. Whatever
  * is read then counts only if slot_is_same() says so afterwards.
@@ -38,7 +44,8 @@ static __always_inline int slot_begin(struct sf_attr_slot *slot, __u64 nodeid, _
 {
 	*seq = READ_ONCE(slot->seq);
 	/* 0 marks an empty slot and is no node. */
-	if (*seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid)
+	if (*seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid ||
+	    !is_valid(READ_ONCE(slot->version)))
 		return 0;
 	barrier();
 	return 1;

@@ -16,6 +16,7 @@
 extern const struct file_operations fuse_dev_operations;
 struct fuse_conn *fuse_conn_get(struct fuse_conn *fc);
 void fuse_conn_put(struct fuse_conn *fc);
+void fuse_abort_conn(struct fuse_conn *fc);
 
 /* 64 buckets: enough for hundreds of mounts on one host. */
 static DEFINE_HASHTABLE(sf_conns, 6);
@@ -147,15 +148,49 @@ static int sf_attach(struct file *file, const struct sf_attach *request)
 	return error;
 }
 
+/* Lets go of what is attached and returns its connection, for which the caller has a reference. */
+static struct fuse_conn *sf_detach(struct file *file)
+{
+	struct sf_attachment *attachment;
+	struct fuse_conn *conn;
+
+	mutex_lock(&sf_mutex);
+	attachment = file->private_data;
+	file->private_data = NULL;
+	if (attachment) {
+		hash_del_rcu(&attachment->node);
+		WRITE_ONCE(sf_attached, sf_attached - 1);
+	}
+	mutex_unlock(&sf_mutex);
+	if (!attachment)
+		return NULL;
+	conn = fuse_conn_get(attachment->conn);
+	/*
+	 * From here no request finds it. Those that had are not waited for: the
+	 * section is shared with all sleepable programs of this host, and one of
+	 * them may be waiting for a mount of the very daemon that ends here.
+	 */
+	call_rcu_tasks_trace(&attachment->rcu, sf_free_rcu);
+	return conn;
+}
+
 static long sf_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct sf_attach *request;
+	struct fuse_conn *conn;
 	long error;
 
-	if (command != SF_IOC_ATTACH)
+	if (command != SF_IOC_ATTACH && command != SF_IOC_DETACH)
 		return -ENOTTY;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	if (command == SF_IOC_DETACH) {
+		conn = sf_detach(file);
+		if (!conn)
+			return -ENOTCONN;
+		fuse_conn_put(conn);
+		return 0;
+	}
 	request = memdup_user((void __user *)argument, sizeof(*request));
 	if (IS_ERR(request))
 		return PTR_ERR(request);
@@ -176,20 +211,12 @@ static int sf_open(struct inode *inode, struct file *file)
 
 static int sf_release(struct inode *inode, struct file *file)
 {
-	struct sf_attachment *attachment = file->private_data;
+	struct fuse_conn *conn = sf_detach(file);
 
-	if (!attachment)
-		return 0;
-	mutex_lock(&sf_mutex);
-	hash_del_rcu(&attachment->node);
-	WRITE_ONCE(sf_attached, sf_attached - 1);
-	mutex_unlock(&sf_mutex);
-	/*
-	 * From here no request finds it. Those that had are not waited for: the
-	 * section is shared with all sleepable programs of this host, and one of
-	 * them may be waiting for a mount of the very daemon that ends here.
-	 */
-	call_rcu_tasks_trace(&attachment->rcu, sf_free_rcu);
+	if (conn) {
+		fuse_abort_conn(conn);
+		fuse_conn_put(conn);
+	}
 	return 0;
 }
 

@@ -3,11 +3,26 @@
 
 #include <errno.h>
 #include <fuse3/fuse_log.h>
+#include <linux/fuse.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+_Static_assert(sizeof(struct cfuse3_inval_inode) ==
+		       sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_inode_out),
+	       "the same message");
+
+struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node)
+{
+	return (struct cfuse3_inval_inode){
+		.length = sizeof(struct cfuse3_inval_inode),
+		.code = FUSE_NOTIFY_INVAL_INODE,
+		/* From 0 on, 0 bytes: all. */
+		.node = node,
+	};
+}
 
 struct fuse_args cfuse3_args(int argc, char **argv)
 {

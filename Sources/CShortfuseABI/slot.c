@@ -140,3 +140,8 @@ int sf_ioctl_attach(int device, struct sf_attach *request)
 {
 	return ioctl(device, SF_IOC_ATTACH, request);
 }
+
+int sf_ioctl_detach(int device)
+{
+	return ioctl(device, SF_IOC_DETACH);
+}

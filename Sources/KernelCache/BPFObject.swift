@@ -17,6 +17,8 @@ final class BPFObject: @unchecked Sendable {
         let data: CInt
         let replies: CInt
         let counters: CInt
+        /// The programs' variables: of the daemon's only `valid_from`.
+        let variables: CInt
     }
     let maps: Maps
     /// Descriptors of the programs by opcode.
@@ -49,7 +51,8 @@ final class BPFObject: @unchecked Sendable {
                 attrs: try Self.map(object, "attrs"), names: try Self.map(object, "names"),
                 longNames: try Self.map(object, "long_names"),
                 data: try Self.map(object, "data"), replies: try Self.map(object, "replies"),
-                counters: try Self.map(object, "counters"))
+                counters: try Self.map(object, "counters"),
+                variables: try Self.map(object, ".bss"))
             programs = try Self.programs(object)
         } catch {
             bpf_object__close(object)

@@ -13,6 +13,10 @@ public struct CacheGauges: @unchecked Sendable {
         case attrsEvictions = 0
         /// File data that gave way to other data.
         case dataEvictions = 1
+        /// Changes that others made in SOURCE, as far as they were told.
+        case sourceChanges = 2
+        /// How often it was not told what they were, and everything was dropped.
+        case sourceOverflows = 3
     }
 
     /// Room for 16.
@@ -28,7 +32,7 @@ public struct CacheGauges: @unchecked Sendable {
         words[name.rawValue].load(ordering: .relaxed)
     }
 
-    func count(_ name: Name) {
+    public func count(_ name: Name) {
         words[name.rawValue].wrappingAdd(1, ordering: .relaxed)
     }
 }

@@ -41,12 +41,16 @@ public final class Coherence: Sendable {
     /// Bytes up to which a file's data is worth publishing; -1: no file's.
     public var fileMax: Int { cache?.fileMax ?? -1 }
 
+    /// Makes all void that is in the maps, at once, and all that is being read for them. For changes
+    /// in the source of which nobody can tell what they concern.
+    public func dropEverything() { cache?.dropEverything() }
+
     /// Runs `body` with the names of directory `parent` locked.
     public func withNames<R: ~Copyable>(
         of parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nameLocks.withLock(parent) { () throws(Errno) -> R in
-            try body(NameHold(cache: cache))
+            try body(NameHold(cache))
         }
     }
 
@@ -55,7 +59,7 @@ public final class Coherence: Sendable {
         of parents: [UInt64], _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nameLocks.withLocks(parents) { () throws(Errno) -> R in
-            try body(NameHold(cache: cache))
+            try body(NameHold(cache))
         }
     }
 
@@ -64,7 +68,7 @@ public final class Coherence: Sendable {
         _ key: UInt64, _ body: (borrowing NodeHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nodeLocks.withLock(key) { () throws(Errno) -> R in
-            try body(NodeHold(cache: cache))
+            try body(NodeHold(cache))
         }
     }
 
@@ -73,7 +77,7 @@ public final class Coherence: Sendable {
         _ keys: [UInt64], _ body: (borrowing NodeHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nodeLocks.withLocks(keys) { () throws(Errno) -> R in
-            try body(NodeHold(cache: cache))
+            try body(NodeHold(cache))
         }
     }
 }
@@ -85,16 +89,23 @@ public enum ReservedHandle {
 
 /// The right to publish and revoke names, while their directory is locked.
 public struct NameHold: ~Copyable {
-    let cache: Sink?
+    private let cache: Sink?
+    /// As it was before anything was read under this hold.
+    private let epoch: UInt64
+
+    init(_ cache: Sink?) {
+        self.cache = cache
+        epoch = cache?.epoch ?? 0
+    }
 
     /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`.
     public func publish(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
-        cache?.publishName(parent: parent, name: name, nodeid: nodeid)
+        cache?.publishName(parent: parent, name: name, nodeid: nodeid, in: epoch)
     }
 
     /// Lets the kernel answer LOOKUP of `name` in `parent` with ENOENT.
     public func publishAbsence(parent: UInt64, name: UnsafePointer<CChar>) {
-        cache?.publishName(parent: parent, name: name, nodeid: 0)
+        cache?.publishName(parent: parent, name: name, nodeid: 0, in: epoch)
     }
 
     /// Takes `name` in `parent` out of the maps, or that it is absent. Call before the source

@@ -81,12 +81,16 @@
     struct FaultyCache: Sendable {
         let cache: KernelCache
 
-        func publishName(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
+        func publishName(
+            parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, in epoch: UInt64
+        ) {
             guard Fault.current == .unlocked else {
-                return cache.publishName(parent: parent, name: name, nodeid: nodeid)
+                return cache.publishName(parent: parent, name: name, nodeid: nodeid, in: epoch)
             }
             let copy = Self.copy(name)
-            Fault.whenUnlocked { cache.publishName(parent: parent, name: copy, nodeid: nodeid) }
+            Fault.whenUnlocked {
+                cache.publishName(parent: parent, name: copy, nodeid: nodeid, in: epoch)
+            }
         }
 
         func revokeName(parent: UInt64, name: UnsafePointer<CChar>) {
@@ -101,17 +105,19 @@
             }
         }
 
-        func publishAttributes(nodeid: UInt64, attributes: stat, versions: Versions) {
+        func publishAttributes(
+            nodeid: UInt64, attributes: stat, versions: Versions, in epoch: UInt64
+        ) {
             switch Fault.current {
             case .parent where Fault.isParent(nodeid): return
             case .unlocked:
                 Fault.whenUnlocked {
                     cache.publishAttributes(
-                        nodeid: nodeid, attributes: attributes, versions: versions)
+                        nodeid: nodeid, attributes: attributes, versions: versions, in: epoch)
                 }
             default:
                 cache.publishAttributes(
-                    nodeid: nodeid, attributes: attributes, versions: versions)
+                    nodeid: nodeid, attributes: attributes, versions: versions, in: epoch)
             }
         }
 
@@ -135,6 +141,9 @@
         }
 
         var fileMax: Int { cache.fileMax }
+        var epoch: UInt64 { cache.epoch }
+        func isValid(version: UInt64) -> Bool { cache.isValid(version: version) }
+        func dropEverything() { cache.dropEverything() }
 
         func isKept(nodeid: UInt64, version: UInt64) -> Bool {
             cache.isKept(nodeid: nodeid, version: version)

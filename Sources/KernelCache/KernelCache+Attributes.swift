@@ -19,7 +19,10 @@ extension KernelCache {
     /// A count that is worth booking before it can overflow; programs stop at 2^32 - 1.
     private static let highCount: UInt64 = 1 << 31
 
-    func publishAttributes(nodeid: UInt64, attributes: stat, versions: Versions) {
+    func publishAttributes(
+        nodeid: UInt64, attributes: stat, versions: Versions, in epoch: UInt64
+    ) {
+        guard epoch == self.epoch else { return revokeAttributes(nodeid: nodeid) }
         withSlot(of: nodeid) { slot, tag in
             let grant = sf_slot_grant(slot)
             var kept = versions.published

@@ -30,10 +30,11 @@ extension KernelCache {
     }
 
     /// A name that does not fit in costs speed only: whatever it was before has been revoked.
-    func publishName(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
-        var value = sf_dentry(
-            nodeid: nodeid,
-            generation: generation.wrappingAdd(1, ordering: .relaxed).newValue)
+    func publishName(
+        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, in epoch: UInt64
+    ) {
+        var value = sf_dentry(nodeid: nodeid, generation: freshNumber())
+        guard epoch == self.epoch else { return revokeName(parent: parent, name: name) }
         withKey(parent: parent, name: name) { map, key in
             if bpf_map_update_elem(map, key, &value, UInt64(BPF_ANY)) != 0 { delete(map, key) }
         }

@@ -52,7 +52,7 @@ extension KernelCache {
         guard var key = Self.key(nodeid: nodeid, question) else { return }
         var value = reply.reply
         value.xattr_version = xattrVersion
-        value.generation = generation.wrappingAdd(1, ordering: .relaxed).newValue
+        value.generation = freshNumber()
         if key.opcode == FUSE_STATFS.rawValue {
             // The clock of bpf_ktime_get_ns.
             value.expires = Syscall.monotonicNanoseconds() &+ Self.statisticsLife

@@ -57,8 +57,13 @@ public final class KernelCache: @unchecked Sendable {
     let dataSets: UInt32
     /// Bytes up to which a file's data is kept, and its opening for reading answered in the kernel.
     public let fileMax: Int
-    let generation = Atomic<UInt64>(0)
-    private let versions = Atomic<UInt64>(0)
+    /// Versions and generations, each given out once.
+    private let numbers = Atomic<UInt64>(0)
+    /// The programs' `valid_from`, in a page shared with them.
+    private let validFrom: UnsafeMutablePointer<Atomic<UInt64>>
+    /// Raised before `validFrom`.
+    private let epochs = Atomic<UInt64>(0)
+    private let dropping = Mutex(())
     let gauges: CacheGauges?
     private let logger: Logger
     private let onAbandon: @Sendable (_ reason: String) -> Void
@@ -100,6 +105,8 @@ public final class KernelCache: @unchecked Sendable {
         blocks = try Self.map(
             "data", object.maps.data, of: sf_block.self,
             count: Int(max(sets, 1)) * Int(SF_WAYS.rawValue))
+        validFrom = try Self.map(
+            ".bss", object.maps.variables, of: Atomic<UInt64>.self, count: 1)
 
         if let pinDirectory = options.pinDirectory {
             try PinDirectory.make(pinDirectory)
@@ -113,10 +120,11 @@ public final class KernelCache: @unchecked Sendable {
         munmap(
             blocks,
             Int(max(dataSets, 1)) * Int(SF_WAYS.rawValue) * MemoryLayout<sf_block>.stride)
+        munmap(validFrom, MemoryLayout<Atomic<UInt64>>.stride)
     }
 
     /// The elements of an array, shared with the programs.
-    private static func map<Element>(
+    private static func map<Element: ~Copyable>(
         _ name: String, _ fd: CInt, of type: Element.Type, count: Int
     ) throws(KernelCacheError) -> UnsafeMutablePointer<Element> {
         let bytes = count * MemoryLayout<Element>.stride
@@ -128,8 +136,32 @@ public final class KernelCache: @unchecked Sendable {
     }
 
     /// A version never used before, to follow `version`.
-    func freshVersion(after version: UInt64) -> UInt64 {
-        versions.wrappingAdd(1, ordering: .relaxed).newValue
+    func freshVersion(after version: UInt64) -> UInt64 { freshNumber() }
+
+    /// A version or generation never used before, higher than all before.
+    func freshNumber() -> UInt64 {
+        numbers.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+    }
+
+    // MARK: Everything at once
+
+    /// Changes when everything is dropped. Who took a lock in one epoch must not publish in the next
+    /// what it has read.
+    var epoch: UInt64 { epochs.load(ordering: .sequentiallyConsistent) }
+
+    /// False for what was published before everything was dropped.
+    func isValid(version: UInt64) -> Bool {
+        version >= validFrom.pointee.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// No request that begins after this returns is answered from what was published before.
+    ///
+    /// First the epoch, then the number: who is given a number that counts as new sees the new epoch.
+    func dropEverything() {
+        dropping.withLock { _ in
+            epochs.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            validFrom.pointee.store(freshNumber(), ordering: .sequentiallyConsistent)
+        }
     }
 
     /// Has the hook ask our programs for the requests of this connection.
@@ -169,17 +201,24 @@ public final class KernelCache: @unchecked Sendable {
     /// True while requests are answered in the kernel.
     public var isAttached: Bool { hook.withLock { $0 >= 0 } }
 
-    /// Detaches: no request that begins after it returns is answered from the maps.
+    /// Detaches: no request that begins after it returns is answered from the maps. The connection
+    /// goes on.
     public func detach() {
         hook.withLock { device in
-            if device >= 0 { Glibc.close(device) }
+            if device >= 0 {
+                _ = sf_ioctl_detach(device)
+                Glibc.close(device)
+            }
             device = -1
         }
     }
 
-    /// Detaches and removes the pins.
+    /// Detaches, aborts the connection if it was attached, and removes the pins.
     public func close() {
-        detach()
+        hook.withLock { device in
+            if device >= 0 { Glibc.close(device) }
+            device = -1
+        }
         if let pinDirectory { PinDirectory.remove(pinDirectory) }
     }
 

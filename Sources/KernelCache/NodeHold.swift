@@ -4,7 +4,14 @@ import SystemPackage
 
 /// The right to publish and revoke what is cached of a node, while it is locked.
 public struct NodeHold: ~Copyable {
-    let cache: Sink?
+    private let cache: Sink?
+    /// As it was before anything was read under this hold.
+    private let epoch: UInt64
+
+    init(_ cache: Sink?) {
+        self.cache = cache
+        epoch = cache?.epoch ?? 0
+    }
 
     /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
     /// been read from the source under this hold.
@@ -14,7 +21,8 @@ public struct NodeHold: ~Copyable {
     public func publish(nodeid: UInt64, attributes: stat, _ versions: inout Versions) {
         guard let cache else { return }
         compare(attributes, &versions)
-        cache.publishAttributes(nodeid: nodeid, attributes: attributes, versions: versions)
+        cache.publishAttributes(
+            nodeid: nodeid, attributes: attributes, versions: versions, in: epoch)
     }
 
     /// Compares with what was read before. To be called also before `begin`, which forgets that.
@@ -27,11 +35,28 @@ public struct NodeHold: ~Copyable {
             versions.version = cache.freshVersion(after: versions.version)
             // The kernel has nothing of a new node, so nothing old.
             if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
+        } else if !cache.isValid(version: versions.version) {
+            renew(&versions)
         } else if versions.ctime != 0, versions.ctime != ctime {
-            versions.version = cache.freshVersion(after: versions.version)
-            versions.xattrVersion &+= 1
+            renew(&versions)
         }
         versions.ctime = ctime
+    }
+
+    /// Makes void all that is cached of `nodeid`: something changed it behind the mount. What the
+    /// kernel itself has of it is old from here on.
+    public func void(nodeid: UInt64, _ versions: inout Versions) {
+        cache?.revokeAttributes(nodeid: nodeid)
+        renew(&versions)
+        versions.ctime = 0
+    }
+
+    private func renew(_ versions: inout Versions) {
+        guard let cache else { return }
+        versions.version = cache.freshVersion(after: versions.version)
+        versions.xattrVersion &+= 1
+        // Owner and mode may be others: the daemon is to try again whether it may open.
+        versions.mayOpen = false
     }
 
     /// Takes the attributes of `nodeid` out of the maps, and all else with them until they are
@@ -77,8 +102,9 @@ public struct NodeHold: ~Copyable {
 
     /// Whether what the kernel itself has of the node, pages or a listing, is to be kept.
     public func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
-        versions.kept == versions.version
-            || cache?.isKept(nodeid: nodeid, version: versions.version) ?? false
+        guard let cache, cache.isValid(version: versions.version) else { return false }
+        return versions.kept == versions.version
+            || cache.isKept(nodeid: nodeid, version: versions.version)
     }
 
     /// The kernel reads a directory from its start.

@@ -1,3 +1,4 @@
+import FuseSession
 import Glibc
 import Synchronization
 import Syscall
@@ -25,6 +26,7 @@ final class DescriptorPool: Sendable {
     /// With more than so many open ones no request begins during a pass.
     private let ceiling = Atomic(Int.max)
     private let isPassing = Atomic(false)
+    private let parkedNodes = Mutex<[InodeHandle: NodeID]>([:])
 
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
@@ -65,6 +67,15 @@ final class DescriptorPool: Sendable {
         }
         return try Syscall.open(handle, on: descriptor.fd, flags: Flag.path)
     }
+
+    // MARK: Nodes by handle
+
+    /// The node that is parked by `handle`, also if its file is gone.
+    func parked(_ handle: InodeHandle) -> NodeID? { parkedNodes.withLock { $0[handle] } }
+    func remember(_ handle: InodeHandle, _ node: NodeID) {
+        parkedNodes.withLock { $0[handle] = node }
+    }
+    func forget(_ handle: InodeHandle) { parkedNodes.withLock { $0[handle] = nil } }
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }

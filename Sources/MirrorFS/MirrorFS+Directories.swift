@@ -13,7 +13,7 @@ extension MirrorFS {
         let node = try node(id)
         let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
         var file = OpenFile(handle: FileHandle(fd))
-        guard coherence.isAccelerated else { return file }
+        guard coherence.isAccelerated, node.isCached else { return file }
         // The kernel's own listing is as exact as its attributes: it compares the modification time
         // at each start, which it asks for. What does not move that (a new parent) moves the version.
         file.cachesEntries = true

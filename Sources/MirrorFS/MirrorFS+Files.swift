@@ -24,7 +24,7 @@ extension MirrorFS {
 
     /// As the kernel will open `node` by itself from now on; nil for what it leaves to the daemon.
     private func reserve(_ node: Node, flags: Int32) -> OpenFile? {
-        if coherence.fileMax < 0 { return nil }
+        if coherence.fileMax < 0 || !node.isCached { return nil }
         return try? coherence.withNode(node.lockKey) { (hold) throws(Errno) -> OpenFile? in
             guard node.isKnown.load(ordering: .relaxed) else { return nil }
             hold.noteOpened(&node.versions)

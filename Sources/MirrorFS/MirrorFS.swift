@@ -20,6 +20,10 @@ public final class MirrorFS: FileSystem {
         public var accessControlLists = true
         /// About how many nodes are kept open; nil for half of the process's limit of open files.
         public var openNodes: Int?
+        /// Watches SOURCE; see `followSource`.
+        public var watcher: SourceWatcher?
+        /// Where changes in SOURCE are counted; nil: nowhere.
+        public var gauges: CacheGauges?
 
         public init() {}
     }
@@ -30,6 +34,7 @@ public final class MirrorFS: FileSystem {
     let ownership = Ownership()
     let log: Logger
     let statisticsKeeper = StatisticsKeeper()
+    let expiry = Expiry()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
     private let miscounted = Atomic(false)
 
@@ -67,7 +72,7 @@ public final class MirrorFS: FileSystem {
         }
     }
 
-    deinit { statisticsKeeper.stop() }
+    deinit { destroy() }
 
     public func initialize(_ connection: inout Connection) {
         connection.wanted.subtract([
@@ -92,6 +97,7 @@ public final class MirrorFS: FileSystem {
 
     public func destroy() {
         statisticsKeeper.stop()
+        stopFollowing()
     }
 
     public func mounted(device: dev_t) {
@@ -116,7 +122,7 @@ public final class MirrorFS: FileSystem {
             do throws(Errno) {
                 return try find(names, parent, name)
             } catch {
-                if error == .noSuchFileOrDirectory {
+                if error == .noSuchFileOrDirectory, parent.isCached {
                     names.publishAbsence(parent: parent.id, name: name)
                 }
                 throw error
@@ -188,7 +194,7 @@ public final class MirrorFS: FileSystem {
             hold.revoke(nodeid: node.id)
             throw error
         }
-        if node.isKnown.load(ordering: .relaxed) {
+        if node.isCached, node.isKnown.load(ordering: .relaxed) {
             hold.publish(nodeid: node.id, attributes: status, &node.versions)
         }
         return status
@@ -219,7 +225,9 @@ public final class MirrorFS: FileSystem {
             }
         }
         guard let entry else { throw .ioError }
-        names.publish(parent: parent.id, name: name, nodeid: entry.nodeID)
+        if parent.isCached {
+            names.publish(parent: parent.id, name: name, nodeid: entry.nodeID)
+        }
         return entry
     }
 
@@ -243,12 +251,18 @@ public final class MirrorFS: FileSystem {
             guard let source = known?.fd ?? fd else { return nil }
             // SOURCE bound into itself: the kernel takes no root for a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }
+            // Before its state is read: from then on a change is told.
+            let isCached =
+                known?.isCached
+                ?? options.watcher?.covers(
+                    device: identity.device, mode: seen.st_mode, of: source) ?? true
             // Read again under the lock, since only then it may be published.
             let status = coherence.isAccelerated ? try Syscall.status(source) : seen
-            let node = known ?? nodes.insert(identity, owning: source)
+            let node =
+                known ?? nodes.insert(identity, owning: source, isCached: isCached)
             if known != nil, let fd { Syscall.close(fd) }
             node.add(lookups: 1)
-            hold.publish(nodeid: node.id, attributes: status, &node.versions)
+            if isCached { hold.publish(nodeid: node.id, attributes: status, &node.versions) }
             return Entry(
                 nodeID: node.id, attributes: status, entryTimeout: options.entryTimeout,
                 attributeTimeout: options.attributeTimeout)

@@ -56,9 +56,16 @@ final class Node: @unchecked Sendable {
     /// What of its cached state is still true. Read and written under the node's lock only.
     var versions = Versions()
 
+    /// False on a file system whose changes behind the mount nobody can tell.
+    let isCached: Bool
+
     /// Takes ownership of `fd`.
-    init(id: NodeID, identity: Identity, owning fd: FileDescriptor, pool: DescriptorPool) {
+    init(
+        id: NodeID, identity: Identity, owning fd: FileDescriptor, pool: DescriptorPool,
+        isCached: Bool = true
+    ) {
         self.id = id
+        self.isCached = isCached
         self.identity = identity
         self.pool = pool
         number = Atomic(fd.rawValue)
@@ -68,7 +75,10 @@ final class Node: @unchecked Sendable {
 
     deinit {
         let last = number.load(ordering: .relaxed)
-        guard last >= 0 else { return }
+        guard last >= 0 else {
+            if let handle = handle.withLock({ $0 }) { pool.forget(handle) }
+            return
+        }
         Syscall.close(FileDescriptor(rawValue: last))
         pool.didClose()
     }
@@ -109,6 +119,7 @@ final class Node: @unchecked Sendable {
                     return error
                 }
                 parked = nil
+                pool.forget(found)
                 pool.didOpen()
             }
             if state.load(ordering: .relaxed) != State.pinned {
@@ -142,6 +153,7 @@ final class Node: @unchecked Sendable {
                 state.store(State.pinned, ordering: .sequentiallyConsistent)
                 return false
             }
+            if let parked { pool.remember(parked, id) }
             state.store(State.parked, ordering: .sequentiallyConsistent)
             number.store(-1, ordering: .relaxed)
             Syscall.close(fd)

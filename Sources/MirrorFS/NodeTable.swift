@@ -43,6 +43,11 @@ public final class NodeTable: Sendable {
         node(nodeid)?.add(lookups: Int64(truncatingIfNeeded: lookups))
     }
 
+    /// Of all nodes in the table.
+    var ids: [NodeID] {
+        byID.flatMap { shard in shard.nodes.withLock { Array($0.keys) } }
+    }
+
     /// Nodes in the table, the root among them.
     public var count: Int {
         byID.reduce(0) { sum, shard in sum + shard.nodes.withLock { $0.count } }
@@ -59,9 +64,13 @@ public final class NodeTable: Sendable {
     /// Adds a node, with no lookup counted yet. Takes ownership of `fd`.
     ///
     /// The caller holds the lock of `identity` and has found no node there.
-    func insert(_ identity: Identity, owning fd: FileDescriptor) -> Node {
+    func insert(
+        _ identity: Identity, owning fd: FileDescriptor, isCached: Bool = true
+    ) -> Node {
         let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
-        return add(Node(id: id, identity: identity, owning: fd, pool: descriptors))
+        return add(
+            Node(
+                id: id, identity: identity, owning: fd, pool: descriptors, isCached: isCached))
     }
 
     /// Adds the root. Takes ownership of `fd`.

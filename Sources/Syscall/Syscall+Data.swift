@@ -41,6 +41,14 @@ extension Syscall {
         }
     }
 
+    /// write(2) of a message, which goes as a whole or not at all.
+    @inlinable
+    public static func writeMessage(
+        _ fd: FileDescriptor, _ bytes: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        _ = try retrying { Glibc.write(fd.rawValue, bytes.baseAddress, bytes.count) }
+    }
+
     /// pwritev2(2) with `RWF_APPEND`: writes all of `buffer` at the end of the file, wherever that
     /// is by then, as write(2) does with `O_APPEND`.
     /// - Returns: as `write`.

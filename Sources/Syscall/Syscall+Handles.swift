@@ -4,10 +4,16 @@ import SystemPackage
 
 /// `struct file_handle` of open_by_handle_at(2): leads to a file for as long as it exists, and never
 /// to another one.
-public struct InodeHandle: Sendable {
-    fileprivate let bytes: [UInt8]
-    /// As in /proc/self/mountinfo: on which the descriptor was that it was made from.
+public struct InodeHandle: Hashable, Sendable {
+    /// `handle_bytes`, `handle_type` and `f_handle`.
+    let bytes: [UInt8]
+    /// As in /proc/self/mountinfo: on which the descriptor was that it was made from; 0 if it was made
+    /// from none.
     public let mountID: Int32
+
+    /// Handles of the same file are equal, whatever they were made from.
+    public static func == (left: Self, right: Self) -> Bool { left.bytes == right.bytes }
+    public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
 }
 
 extension Syscall {

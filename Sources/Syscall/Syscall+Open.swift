@@ -35,6 +35,12 @@ extension Syscall {
         try retrying { fcntl(fd.rawValue, F_GETFL) }
     }
 
+    /// A copy of `fd` that execve(2) closes.
+    @inlinable
+    public static func duplicate(_ fd: FileDescriptor) throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, 0) })
+    }
+
     /// close(2). Its error is dropped, for callers who can do nothing about it: on Linux the
     /// descriptor is gone in any case.
     @inlinable

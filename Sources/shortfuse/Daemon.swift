@@ -2,6 +2,7 @@ import FuseSession
 import Glibc
 import KernelCache
 import Logging
+import MirrorFS
 import Synchronization
 import SystemPackage
 
@@ -84,7 +85,7 @@ struct Daemon {
                     self, counters: counters, acceleratedAt: runtime.pins,
                     onAbandon: { recordLoss(reason: $0) })
                 return (serving, nil)
-            } catch let error as KernelCacheError {
+            } catch let error where error is KernelCacheError || error is SourceWatcher.Unwatchable {
                 guard accelerate == .auto else {
                     throw Failure(
                         "\(plan.mountpoint): --accelerate require: \(error); "

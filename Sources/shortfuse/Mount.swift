@@ -25,6 +25,9 @@ struct Mount: ParsableCommand {
               cache_data=BYTES      how much file data the kernel keeps (64M), taken at once;
                                     0: none, and every open goes to the daemon
               cache_file_max=BYTES  up to which size a file's data is kept (1M)
+              source_changes=watch|none|ttl=SECONDS
+                                    what others change in SOURCE shows: at once; not at
+                                    all (only if there is nothing); after so long (watch)
               context=… fscontext=… defcontext=… rootcontext=…   for SELinux
             default_permissions is always on: the kernel checks owners and modes. As with any \
             libfuse mount, nosuid and nodev are in force unless suid and dev are given. The \

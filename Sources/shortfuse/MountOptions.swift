@@ -1,4 +1,5 @@
 import FuseSession
+import MirrorFS
 
 /// The options of `mount -o`, checked before anything is touched.
 struct MountOptions: Equatable, Sendable {
@@ -13,6 +14,7 @@ struct MountOptions: Equatable, Sendable {
     /// Bytes up to which a file's data is kept.
     private(set) var cacheFileMax = 1 << 20
     private(set) var accessControlLists = true
+    private(set) var sourceChanges = SourceChanges.watch
 
     /// - Parameter arguments: the values of all -o, each a list with commas.
     init(parsing arguments: [String]) throws(Failure) {
@@ -68,6 +70,8 @@ struct MountOptions: Equatable, Sendable {
             cacheData = try bytes(option, value, upTo: 1 << 40)
         case "cache_file_max":
             cacheFileMax = try bytes(option, value, upTo: 1 << 40)
+        case "source_changes":
+            sourceChanges = try changes(option, value)
         case "context", "fscontext", "defcontext", "rootcontext":
             try require(option, value?.isEmpty == false, "needs an SELinux context")
             forLibfuse.append(key + "=" + Self.escape(value ?? ""))
@@ -103,6 +107,20 @@ struct MountOptions: Equatable, Sendable {
             option, number >= 0 && !overflow && bytes <= limit,
             "needs a number of bytes up to 1024G, as in 65536 or 64M")
         return bytes
+    }
+
+    private func changes(_ option: String, _ value: String?) throws(Failure) -> SourceChanges {
+        switch value {
+        case "watch": return .watch
+        case "none": return .none
+        default: break
+        }
+        let (key, number) = Self.parts(value ?? "")
+        let seconds = key == "ttl" ? number.flatMap { Double($0) } ?? -1 : -1
+        try require(
+            option, (0.001...1e6).contains(seconds),
+            "needs watch, none, or ttl=SECONDS (from 0.001 on), as in source_changes=ttl=5")
+        return .ttl(milliseconds: Int(seconds * 1000))
     }
 
     private static func parts(_ option: String) -> (key: String, value: String?) {

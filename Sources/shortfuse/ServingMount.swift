@@ -8,17 +8,19 @@ import SystemPackage
 final class ServingMount {
     let session: Session
     private let cache: KernelCache?
+    private var pages: PageDropper?
     private var hasEnded = false
 
     /// Mounts without acceleration.
     init(_ daemon: Daemon, counters: CounterFile) throws {
         cache = nil
-        session = try Self.mount(
+        (session, _) = try Self.mount(
             daemon, counters: counters, nodes: NodeTable(gauge: counters.nodes), cache: nil)
     }
 
     /// Mounts with acceleration.
-    /// - Throws: `KernelCacheError` if only that is the matter; nothing is mounted or pinned then.
+    /// - Throws: `KernelCacheError` or `SourceWatcher.Unwatchable` if only that is the matter; nothing
+    ///   is mounted or pinned then.
     init(
         _ daemon: Daemon, counters: CounterFile, acceleratedAt pins: String,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void
@@ -26,6 +28,10 @@ final class ServingMount {
         KernelModule.load()
         // Before anything is mounted: by far the most frequent reason.
         guard Files.exists(KernelModule.device) else { throw KernelCacheError.moduleMissing }
+        let changes = daemon.options.sourceChanges
+        let source = FilePath(daemon.plan.source)
+        // Before anything of SOURCE is read.
+        let watcher = changes == .watch ? try SourceWatcher(source: source) : nil
         let nodes = NodeTable(gauge: counters.nodes)
         let cache = try KernelCache(
             options: .init(
@@ -35,13 +41,18 @@ final class ServingMount {
             logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache
+        let mirror: MirrorFS
         do {
-            session = try Self.mount(daemon, counters: counters, nodes: nodes, cache: cache)
+            (session, mirror) = try Self.mount(
+                daemon, counters: counters, nodes: nodes, cache: cache, watcher: watcher)
         } catch {
             cache.close()
             throw error
         }
         do {
+            let pages = try PageDropper(device: session.deviceFD)
+            self.pages = pages
+            try mirror.followSource(changes, pages: pages)
             try cache.attach(fuseFD: session.deviceFD.rawValue)
         } catch {
             end()
@@ -55,16 +66,20 @@ final class ServingMount {
     func end() {
         guard !hasEnded else { return }
         hasEnded = true
+        pages?.stop()
         session.unmount()
         cache?.close()
     }
 
     private static func mount(
-        _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?
-    ) throws -> Session {
+        _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?,
+        watcher: SourceWatcher? = nil
+    ) throws -> (Session, MirrorFS) {
         // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
         var options = MirrorFS.Options()
         options.accessControlLists = daemon.options.accessControlLists
+        options.watcher = watcher
+        options.gauges = counters.gauges
         let fileSystem = try MirrorFS(
             source: FilePath(daemon.plan.source), nodes: nodes,
             coherence: Coherence(cache: cache), options: options, log: daemon.log)
@@ -75,6 +90,6 @@ final class ServingMount {
             fileSystem, options: sessionOptions, counters: counters.requests,
             latency: counters.latency, log: daemon.log)
         try session.mount(at: FilePath(daemon.plan.mountpoint))
-        return session
+        return (session, fileSystem)
     }
 }

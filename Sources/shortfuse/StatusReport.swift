@@ -28,6 +28,9 @@ struct MountReport: Encodable {
     var daemonRequests: [String: UInt64]
     /// Files that the daemon keeps for the kernel.
     var nodes: UInt64
+    /// Made by others in SOURCE and told to the daemon; and how often it was not told which.
+    var sourceChanges: UInt64
+    var sourceOverflows: UInt64
     var connection: ConnectionState?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
@@ -40,6 +43,8 @@ struct MountReport: Encodable {
         case started
         case requestsFile = "requests_file"
         case daemonRequests = "daemon_requests"
+        case sourceChanges = "source_changes"
+        case sourceOverflows = "source_overflows"
         case nodes, connection, answered, passed, refused
     }
 
@@ -62,6 +67,8 @@ struct MountReport: Encodable {
         daemonRequests = OpcodeNames.byName(
             counts.requests.enumerated().map { ($0.offset, $0.element) })
         nodes = counts.nodes
+        sourceChanges = counts[.sourceChanges]
+        sourceOverflows = counts[.sourceOverflows]
         if accelerated {
             let counters = try Self.readCounters(pins)
             answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
@@ -109,6 +116,13 @@ struct MountReport: Encodable {
         return (head + table.lines).joined(separator: "\n")
     }
 
+    private var sourceLines: [String] {
+        guard sourceChanges > 0 || sourceOverflows > 0 else { return [] }
+        return [
+            "  changes behind the mount: \(sourceChanges); too many to be told: \(sourceOverflows) times"
+        ]
+    }
+
     /// Which mount it is, and how it is.
     var head: [String] {
         let title = "\(mountpoint)  (source \(source))"
@@ -123,7 +137,7 @@ struct MountReport: Encodable {
                     ? "  accelerated: maps in \(pins)"
                     : "  not accelerated: \(reason ?? "for a reason not recorded")",
                 "  nodes: \(nodes)",
-            ] + (connection?.lines.map { "  " + $0 } ?? [])
+            ] + sourceLines + (connection?.lines.map { "  " + $0 } ?? [])
         }
     }
 }

@@ -69,7 +69,7 @@ import Testing
             publish: {
                 $0.publishAttributes(
                     nodeid: $1, attributes: file(size: 0, mode: 0o040755),
-                    versions: Versions(at: 1))
+                    versions: Versions(at: 1), in: $0.epoch)
             },
             ask: { try !$0.open($1, opcode: FUSE_OPENDIR).isPass }),
         Case(

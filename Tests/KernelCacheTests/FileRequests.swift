@@ -99,7 +99,8 @@ extension KernelCache {
         _ nodeid: UInt64, _ bytes: [UInt8], at version: UInt64, skippingData: Bool = false
     ) {
         publishAttributes(
-            nodeid: nodeid, attributes: file(size: bytes.count), versions: Versions(at: version))
+            nodeid: nodeid, attributes: file(size: bytes.count), versions: Versions(at: version),
+            in: epoch)
         guard !skippingData else { return }
         bytes.withUnsafeBytes {
             publishData(nodeid: nodeid, version: version, index: 0, bytes: $0)

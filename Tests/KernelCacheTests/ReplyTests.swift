@@ -18,7 +18,8 @@ import Testing
 
     private func publishNode(_ cache: KernelCache, xattrs: UInt32 = 3) {
         cache.publishAttributes(
-            nodeid: 7, attributes: file(size: 1), versions: Versions(at: 1, xattrs: xattrs))
+            nodeid: 7, attributes: file(size: 1), versions: Versions(at: 1, xattrs: xattrs),
+            in: cache.epoch)
     }
 
     @Test(arguments: names) func xattrOfAnyLength(_ name: String) throws {

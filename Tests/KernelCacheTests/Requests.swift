@@ -83,14 +83,15 @@ extension KernelCache {
 
     /// As at the first publish of a node.
     func publishAttributes(nodeid: UInt64, attributes: stat) {
-        publishAttributes(nodeid: nodeid, attributes: attributes, versions: Versions(at: 1))
+        publishAttributes(
+            nodeid: nodeid, attributes: attributes, versions: Versions(at: 1), in: epoch)
     }
 
     func publishName(_ parent: UInt64, _ name: [UInt8], _ nodeid: UInt64) {
         (name + [0]).withUnsafeBytes { bytes in
             bytes.withMemoryRebound(to: CChar.self) {
                 guard let start = $0.baseAddress else { return }
-                publishName(parent: parent, name: start, nodeid: nodeid)
+                publishName(parent: parent, name: start, nodeid: nodeid, in: epoch)
             }
         }
     }

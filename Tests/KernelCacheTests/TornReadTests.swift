@@ -56,7 +56,8 @@ import Testing
         let result = try race(rounds: 300_000, untilTorn: true) { cache, node, _, fill in
             cache.publishFile(node, [fill], at: 1, skippingData: true)
             cache.publishAttributes(
-                nodeid: node, attributes: file(size: 4096), versions: Versions(at: 1))
+                nodeid: node, attributes: file(size: 4096), versions: Versions(at: 1),
+                in: cache.epoch)
             let bytes = [UInt8](repeating: fill, count: 4096)
             _ = sf_block_write(cache.blocks + Int(node), node, 0, 1, bytes, 2048)
             usleep(1)

@@ -20,6 +20,20 @@ struct fuse_bufvec cfuse3_descriptor_bufvec(int fd, off_t offset, size_t size);
 /* The memory of a vector that is exactly one memory buffer from its start, else NULL. */
 const void *cfuse3_memory(const struct fuse_bufvec *vector, size_t *size);
 
+/*
+ * The message by which the kernel drops all pages of `node`: struct fuse_out_header and struct
+ * fuse_notify_inval_inode_out of <linux/fuse.h>, which libfuse's headers do not include.
+ */
+struct cfuse3_inval_inode {
+	uint32_t length;
+	int32_t code;
+	uint64_t unique;
+	uint64_t node;
+	int64_t offset;
+	int64_t size;
+};
+struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node);
+
 /* Receives each message of libfuse, formatted, without its newline. `level`: syslog(3) numbers. */
 typedef void (*cfuse3_log_sink)(int level, const char *message);
 

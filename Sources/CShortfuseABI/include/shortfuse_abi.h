@@ -11,8 +11,8 @@
 #include <linux/types.h>
 
 enum sf_const {
-	/* Raised with every change of a struct below; module and daemon must agree. */
-	SF_ABI_VERSION = 2,
+	/* Raised with every change below; module and daemon must agree. */
+	SF_ABI_VERSION = 3,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -266,7 +266,11 @@ struct sf_layout {
 	struct sf_field conn_connected; /* fuse_conn.connected */
 };
 
-/* Argument of SF_IOC_ATTACH. Closing /dev/shortfuse detaches. */
+/*
+ * Argument of SF_IOC_ATTACH. Closing /dev/shortfuse detaches and aborts the
+ * connection: whoever closes it without SF_IOC_DETACH is dying, and may leave a
+ * thread behind that waits for a reply from itself.
+ */
 struct sf_attach {
 	__u32 size; /* sizeof(struct sf_attach) */
 	__u32 abi_version;
@@ -284,6 +288,8 @@ struct sf_attach {
  * does not fit; EPROTOTYPE a program is not what the hook runs.
  */
 #define SF_IOC_ATTACH _IO('S', 1)
+/* Detaches and leaves the connection alone. ENOTCONN: nothing is attached. */
+#define SF_IOC_DETACH _IO('S', 2)
 #define SF_DEVICE "shortfuse"
 
 #endif

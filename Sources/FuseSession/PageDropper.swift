@@ -1,0 +1,99 @@
+import CFuse3
+import Glibc
+import Syscall
+import SystemPackage
+
+/// Tells the kernel to drop what it has of a node in its page cache (FUSE_NOTIFY_INVAL_INODE), for
+/// changes that did not come through the mount.
+///
+/// The kernel waits for pages that are being read until that READ is replied to. So the call
+///
+/// 1. is made on a thread of its own, which holds no lock and serves no request: else a READ could wait
+///    for the thread that waits for it;
+/// 2. must not keep /dev/fuse open when the daemon is killed, or a READ that nobody will answer keeps
+///    this thread, and with it the process, for ever. The thread has a descriptor table of its own
+///    with nothing but a copy of /dev/fuse in it. All others are closed when the other threads end,
+///    whatever this one is doing; among them /dev/shortfuse, upon which the module aborts the
+///    connection.
+public final class PageDropper: @unchecked Sendable {
+    // Safe to share: guarded by `monitor`.
+    private let monitor = Monitor()
+    private var pending: Set<NodeID> = []
+    private var isStopped = false
+
+    /// - Parameter device: the session's open /dev/fuse; it is duplicated.
+    /// - Throws: `EMFILE`, `EAGAIN`.
+    public init(device: FileDescriptor) throws(Errno) {
+        let copy = Descriptor(owning: try Syscall.duplicate(device))
+        let fd = copy.fd
+        let isReady = Ready()
+        try Worker { [self] in run(fd, isReady) }.detach()
+        // The process's copy may go only when the thread has its own.
+        isReady.wait()
+        withExtendedLifetime(copy) {}
+    }
+
+    /// The pages of `node` are to go, soon.
+    public func drop(_ node: NodeID) {
+        monitor.withLock {
+            if isStopped { return }
+            pending.insert(node)
+            monitor.signal()
+        }
+    }
+
+    /// Ends the thread, when it has ended what it is doing. It is not waited for.
+    public func stop() {
+        monitor.withLock {
+            isStopped = true
+            pending = []
+            monitor.broadcast()
+        }
+    }
+
+    private final class Ready: @unchecked Sendable {
+        // Safe to share: guarded by `monitor`.
+        private let monitor = Monitor()
+        private var isReady = false
+        func set() {
+            monitor.withLock {
+                isReady = true
+                monitor.broadcast()
+            }
+        }
+        func wait() {
+            monitor.withLock { while !isReady { monitor.wait() } }
+        }
+    }
+
+    private func run(_ device: FileDescriptor, _ isReady: Ready) {
+        do throws(Errno) {
+            try Syscall.keepOnly(device)
+        } catch {
+            // Without a table of its own the thread might keep the process from ending.
+            stop()
+        }
+        isReady.set()
+        while let nodes = next() {
+            for node in nodes {
+                // Failures: the kernel knows the node no more, or the connection is gone.
+                try? Self.notify(device, node)
+            }
+        }
+    }
+
+    private func next() -> Set<NodeID>? {
+        monitor.withLock {
+            while pending.isEmpty, !isStopped { monitor.wait() }
+            defer { pending = [] }
+            return isStopped ? nil : pending
+        }
+    }
+
+    /// Not by libfuse, whose session closes its /dev/fuse while this thread may be at work.
+    private static func notify(_ device: FileDescriptor, _ node: NodeID) throws(Errno) {
+        try withUnsafeBytes(of: cfuse3_inval_inode_message(node)) { (bytes) throws(Errno) in
+            try Syscall.writeMessage(device, bytes)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// What happened to a file on a file system that is watched (fanotify(7)).
+public struct WatchEvent {
+    public struct Kind: OptionSet, Sendable {
+        public let rawValue: UInt64
+        public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        private init(_ mask: some BinaryInteger) { rawValue = UInt64(truncatingIfNeeded: mask) }
+
+        public static let modify = Self(LINUX_FAN_MODIFY)
+        public static let attributes = Self(LINUX_FAN_ATTRIB)
+        /// The last one that could write it has closed it.
+        public static let closeWrite = Self(LINUX_FAN_CLOSE_WRITE)
+        public static let movedFrom = Self(LINUX_FAN_MOVED_FROM)
+        public static let movedTo = Self(LINUX_FAN_MOVED_TO)
+        public static let create = Self(LINUX_FAN_CREATE)
+        public static let delete = Self(LINUX_FAN_DELETE)
+        /// Events were lost.
+        public static let overflow = Self(LINUX_FAN_Q_OVERFLOW)
+        /// Not an event: also of directories.
+        public static let onDirectory = Self(LINUX_FAN_ONDIR)
+
+        /// A name came or went.
+        public static let names: Self = [.create, .delete, .movedFrom, .movedTo]
+        /// The data of a file may be other data.
+        public static let data: Self = [.modify, .closeWrite]
+    }
+
+    public var kind: Kind
+    /// Of the process that did it, in this process's namespace.
+    public var process: Int32
+    /// `f_fsid` of the file system.
+    public var fileSystem: UInt64 = 0
+    /// What it happened to: with `Kind.names`, what the name stands for.
+    public var object: InodeHandle?
+    /// With `Kind.names`: where the name is. Else where the object was found, if at all.
+    public var directory: InodeHandle?
+    /// Bytes and a NUL, in the buffer that the event was read into.
+    public var name: UnsafePointer<CChar>?
+
+    public init(kind: Kind, process: Int32) {
+        self.kind = kind
+        self.process = process
+    }
+}
+
+extension Syscall {
+    /// fanotify_init(2): a group whose events tell directory, name and object. Does not block.
+    /// - Throws: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` before Linux 5.17.
+    public static func makeWatch() throws(Errno) -> FileDescriptor {
+        let flags =
+            LINUX_FAN_CLOEXEC | LINUX_FAN_NONBLOCK
+            | LINUX_FAN_REPORT_DFID_NAME_TARGET
+        return FileDescriptor(rawValue: try retrying { linux_fanotify_init(UInt32(flags)) })
+    }
+
+    /// fanotify_mark(2): from now on the group tells of the whole file system that `fd` is on.
+    /// - Throws: `ENODEV`, `EXDEV` or `EOPNOTSUPP` for a file system that cannot be watched.
+    public static func watch(
+        fileSystemOf fd: FileDescriptor, _ kinds: WatchEvent.Kind, with watch: FileDescriptor
+    ) throws(Errno) {
+        let flags = LINUX_FAN_MARK_ADD | LINUX_FAN_MARK_FILESYSTEM
+        try DescriptorPath(fd).withPointer { (path) throws(Errno) in
+            try check {
+                linux_fanotify_mark(watch.rawValue, UInt32(flags), kinds.rawValue, path)
+            }
+        }
+    }
+
+    /// `f_fsid` of statfs(2).
+    public static func fileSystemID(_ fd: FileDescriptor) throws(Errno) -> UInt64 {
+        var id: UInt64 = 0
+        try check { linux_file_system_id(fd.rawValue, &id) }
+        return id
+    }
+
+    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and hands out each.
+    /// - Returns: false if there were none.
+    public static func readEvents(
+        _ watch: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer,
+        _ body: (WatchEvent) -> Void
+    ) throws(Errno) -> Bool {
+        let count: Int
+        do throws(Errno) {
+            count = try retrying { Glibc.read(watch.rawValue, buffer.baseAddress, buffer.count) }
+        } catch {
+            if error == .resourceTemporarilyUnavailable { return false }
+            throw error
+        }
+        var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        while let (event, size) = try WatchEvent.first(in: rest) {
+            body(event)
+            rest = UnsafeRawBufferPointer(rebasing: rest[size...])
+        }
+        return count > 0
+    }
+
+    /// Leaves the calling thread `fd` as its only open file: it then keeps none from being closed
+    /// that the process closes, or that ends with the process's other threads.
+    public static func keepOnly(_ fd: FileDescriptor) throws(Errno) {
+        try check { linux_keep_only_descriptor(fd.rawValue) }
+    }
+}
+
+/// struct fanotify_event_metadata, and what follows it.
+extension WatchEvent {
+    private static let headerSize = 24
+    /// struct fanotify_event_info_header and the f_fsid behind it.
+    private static let infoSize = 12
+
+    /// - Throws: `EPROTO` for what this cannot read.
+    fileprivate static func first(
+        in bytes: UnsafeRawBufferPointer
+    ) throws(Errno) -> (WatchEvent, size: Int)? {
+        guard bytes.count >= headerSize else { return nil }
+        let size = Int(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+        let version = bytes[4]
+        let headerEnd = Int(bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self))
+        guard version == LINUX_FANOTIFY_METADATA_VERSION, size <= bytes.count,
+            headerEnd >= headerSize, headerEnd <= size
+        else { throw .protocolError }
+        var event = WatchEvent(
+            kind: Kind(rawValue: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+            process: bytes.loadUnaligned(fromByteOffset: 20, as: Int32.self))
+        var at = headerEnd
+        while at + infoSize <= size {
+            let length = Int(bytes.loadUnaligned(fromByteOffset: at + 2, as: UInt16.self))
+            guard length >= infoSize, at + length <= size else { throw .protocolError }
+            event.take(UnsafeRawBufferPointer(rebasing: bytes[at..<(at + length)]))
+            at += length
+        }
+        return (event, size)
+    }
+
+    private mutating func take(_ info: UnsafeRawBufferPointer) {
+        let kind = UInt32(info[0])
+        // Two words of struct file_handle, and as many bytes as the first says.
+        let start = Self.infoSize
+        guard info.count >= start + 8 else { return }
+        let end = start + 8 + Int(info.loadUnaligned(fromByteOffset: start, as: UInt32.self))
+        guard end <= info.count else { return }
+        let handle = InodeHandle(bytes: Array(info[start..<end]), mountID: 0)
+        fileSystem = info.loadUnaligned(fromByteOffset: 4, as: UInt64.self)
+        switch kind {
+        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_FID): object = handle
+        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_DFID): directory = handle
+        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_DFID_NAME):
+            directory = handle
+            // The kernel ends it with a NUL.
+            guard end < info.count, info[info.count - 1] == 0 || info[end...].contains(0) else {
+                return
+            }
+            name = info.baseAddress.map {
+                ($0 + end).assumingMemoryBound(to: CChar.self)
+            }
+        default: break
+        }
+    }
+}

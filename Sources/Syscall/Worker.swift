@@ -1,0 +1,42 @@
+import Glibc
+import SystemPackage
+
+/// A thread that does one thing until it is told to stop.
+public final class Worker: @unchecked Sendable {
+    // Safe to share: `thread` is set before anybody else has the object, and joined once.
+    private var thread = pthread_t()
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    /// Starts `body` on a thread of its own.
+    /// - Throws: `EAGAIN` if there can be no more threads.
+    public init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
+        let context = Unmanaged.passRetained(Body(body))
+        let error = pthread_create(
+            &thread, nil,
+            { context in
+                if let context {
+                    Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+                }
+                return nil
+            }, context.toOpaque())
+        guard error == 0 else {
+            context.release()
+            throw Errno(rawValue: error)
+        }
+    }
+
+    /// Waits for the end of the thread. Once, and not from the thread itself. A worker that is never
+    /// joined goes on alone.
+    public func join() {
+        pthread_join(thread, nil)
+    }
+
+    /// Nobody will join it.
+    public func detach() {
+        pthread_detach(thread)
+    }
+}

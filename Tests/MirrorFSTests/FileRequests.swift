@@ -1,0 +1,1 @@
+../KernelCacheTests/FileRequests.swift

@@ -1,0 +1,241 @@
+import CShortfuseABI
+import FuseSession
+import Glibc
+import Logging
+import SystemPackage
+import Testing
+
+@testable import KernelCache
+@testable import MirrorFS
+
+/// Changes made in SOURCE by another process, and what the kernel answers then.
+@Suite(.enabled(if: geteuid() == 0)) final class SourceChangesTests {
+    /// A mirror of a fresh SOURCE.
+    private final class Mirror {
+        let source: String
+        let cache: KernelCache
+        let mirror: MirrorFS
+        let pages: PageDropper
+        let gauges: CacheGauges
+        private let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: CacheGauges.byteCount, alignment: 8)
+        let root = RequestContext(uid: geteuid(), gid: getegid())
+
+        init(_ changes: SourceChanges, openNodes: Int? = nil) throws {
+            var template = Array("/tmp/mirror-test.XXXXXX".utf8CString)
+            source = String(cString: try #require(mkdtemp(&template)))
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: CacheGauges.byteCount)
+            gauges = CacheGauges(memory: memory)
+            let nodes = NodeTable()
+            cache = try KernelCache(
+                options: .init(slots: 1 << 12, names: 1 << 12, dataBytes: 1 << 20),
+                logger: Logger(label: "test"),
+                ledger: { nodes.credit(nodeid: $0, lookups: $1) })
+            var options = MirrorFS.Options()
+            options.gauges = gauges
+            options.openNodes = openNodes
+            if changes == .watch { options.watcher = try SourceWatcher(source: FilePath(source)) }
+            mirror = try MirrorFS(
+                source: FilePath(source), nodes: nodes, coherence: Coherence(cache: cache),
+                options: options, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            // No kernel hears what is to be dropped.
+            let nowhere = open("/dev/null", O_WRONLY)
+            defer { close(nowhere) }
+            pages = try PageDropper(device: FileDescriptor(rawValue: nowhere))
+            try mirror.followSource(changes, pages: pages)
+        }
+
+        deinit {
+            mirror.destroy()
+            pages.stop()
+            removeTree(source)
+            memory.deallocate()
+        }
+
+        /// In another process.
+        func behind(_ script: String) throws {
+            var process = pid_t()
+            let words = ["sh", "-ec", "cd \(source); " + script]
+            var arguments = words.map { strdup($0) } + [nil]
+            defer { for argument in arguments { free(argument) } }
+            try #require(posix_spawn(&process, "/bin/sh", nil, nil, &arguments, environ) == 0)
+            var status: Int32 = 0
+            waitpid(process, &status, 0)
+            try #require(status == 0)
+        }
+
+        func lookup(_ name: String, in parent: NodeID = rootNodeID) throws -> NodeID {
+            try mirror.lookup(root, parent: parent, name: name).nodeID
+        }
+
+        /// Waits until `condition`, for so many milliseconds.
+        func eventually(
+            within milliseconds: Int = 2000, _ condition: () throws -> Bool
+        ) rethrows -> Bool {
+            for _ in 0..<milliseconds {
+                if try condition() { return true }
+                usleep(1000)
+            }
+            return try condition()
+        }
+    }
+
+    /// What the kernel answers about "file", "absent", "dir" and the root.
+    struct Answers: Equatable {
+        var file: Bool, absent: Bool, attributes: Bool, rootAttributes: Bool, data: Bool
+        static let all = Self(
+            file: true, absent: true, attributes: true, rootAttributes: true, data: true)
+    }
+
+    private func warm(_ mirror: Mirror) throws -> NodeID {
+        let node = try mirror.lookup("file")
+        #expect(throws: Errno.noSuchFileOrDirectory) { try mirror.lookup("absent") }
+        _ = try mirror.mirror.attributes(mirror.root, of: rootNodeID, handle: nil)
+        let opened = try mirror.mirror.open(mirror.root, node: node, flags: O_RDONLY)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
+        defer { buffer.deallocate() }
+        _ = try mirror.mirror.read(
+            mirror.root, node: node, handle: opened.handle, offset: 0, into: buffer)
+        mirror.mirror.release(node: node, handle: opened.handle)
+        return node
+    }
+
+    private func answers(_ mirror: Mirror, _ node: NodeID) throws -> Answers {
+        Answers(
+            file: try !mirror.cache.lookup(rootNodeID, Array("file".utf8)).isPass,
+            absent: try !mirror.cache.lookup(rootNodeID, Array("absent".utf8)).isPass,
+            attributes: try mirror.cache.getattr(node).reply != nil,
+            rootAttributes: try mirror.cache.getattr(rootNodeID).reply != nil,
+            data: try mirror.cache.read(node, 0, 4096) != nil)
+    }
+
+    enum Change: String, CaseIterable {
+        case write = "printf new >file"
+        case append = "printf more >>file"
+        case mode = "chmod 600 file"
+        case time = "touch -d 2001-01-01 file"
+        case link = "ln file other"
+        case attribute = "setfattr -n user.test -v x file"
+        case rename = "mv file moved"
+        case replace = "printf new >temporary; mv temporary file"
+        case remove = "rm file"
+        case create = ": >absent"
+        case makeDirectory = "mkdir absent"
+        case symlink = "ln -s file absent"
+        case renameTo = "mv file absent"
+
+        /// What is to be forgotten; the rest may be, too.
+        var concerned: [WritableKeyPath<Answers, Bool>] {
+            switch self {
+            case .write, .append: [\.attributes, \.data]
+            case .mode, .time, .attribute: [\.attributes]
+            case .link: [\.attributes, \.rootAttributes]
+            case .rename, .replace, .remove: [\.file, \.attributes, \.rootAttributes]
+            case .create, .makeDirectory, .symlink: [\.absent, \.rootAttributes]
+            case .renameTo: [\.file, \.absent, \.rootAttributes]
+            }
+        }
+    }
+
+    @Test(arguments: Change.allCases) func isForgotten(_ change: Change) throws {
+        let mirror = try Mirror(.watch)
+        try mirror.behind("printf old >file")
+        usleep(50_000)
+        let node = try warm(mirror)
+        #expect(try answers(mirror, node) == .all)
+        try mirror.behind(change.rawValue)
+        for path in change.concerned {
+            #expect(try mirror.eventually { try !answers(mirror, node)[keyPath: path] })
+        }
+    }
+
+    /// The twin of the test above: nothing is forgotten where nobody watches.
+    @Test(arguments: Change.allCases) func isNotForgottenUnwatched(_ change: Change) throws {
+        let mirror = try Mirror(.none)
+        try mirror.behind("printf old >file")
+        let node = try warm(mirror)
+        try mirror.behind(change.rawValue)
+        usleep(100_000)
+        #expect(try answers(mirror, node) == .all)
+    }
+
+    @Test func unrelatedChangesForgetNothing() throws {
+        let mirror = try Mirror(.watch)
+        try mirror.behind("printf old >file; mkdir sub; : >sub/a")
+        usleep(50_000)
+        let node = try warm(mirror)
+        let seen = mirror.gauges[.sourceChanges]
+        try mirror.behind("printf new >sub/a; rm sub/a")
+        #expect(mirror.eventually { mirror.gauges[.sourceChanges] > seen + 1 })
+        #expect(try answers(mirror, node) == .all)
+    }
+
+    /// What the daemon itself does is told, too, and must be told apart.
+    @Test func ownChangesForgetNothing() throws {
+        let mirror = try Mirror(.watch)
+        try mirror.behind("printf old >file")
+        usleep(50_000)
+        _ = try mirror.lookup("file")
+        let made = try mirror.mirror.create(
+            mirror.root, parent: rootNodeID, name: "own", mode: S_IFREG | 0o644, flags: O_RDWR)
+        mirror.mirror.release(node: made.entry.nodeID, handle: made.file.handle)
+        usleep(50_000)
+        #expect(try mirror.cache.getattr(made.entry.nodeID).reply != nil)
+        #expect(try mirror.cache.getattr(rootNodeID).reply != nil)
+        #expect(try !mirror.cache.lookup(rootNodeID, Array("own".utf8)).isPass)
+    }
+
+    /// The queue holds 16,384 events; the thread that empties it waits for a lock that the test has.
+    @Test func aFullQueueForgetsEverything() throws {
+        let mirror = try Mirror(.watch)
+        try mirror.behind("printf old >file; : >held")
+        usleep(50_000)
+        let node = try warm(mirror)
+        let held = try mirror.mirror.node(try mirror.lookup("held"))
+        try mirror.mirror.coherence.withNode(held.lockKey) { (_) throws(Errno) in
+            do {
+                try mirror.behind("printf x >held; mkdir many; cd many; seq 20000 | xargs touch")
+            } catch {
+                throw .ioError
+            }
+        }
+        #expect(
+            mirror.eventually(within: 10_000) { mirror.gauges[.sourceOverflows] > 0 })
+        #expect(try !answers(mirror, node).attributes)
+        #expect(try !answers(mirror, node).data)
+        #expect(try !answers(mirror, node).file)
+        // And is cached again.
+        #expect(try warm(mirror) == node)
+        #expect(try mirror.eventually { _ = try warm(mirror); return try answers(mirror, node) == .all })
+    }
+
+    /// A node that is not open, of a file that is gone: only the handle is left of both.
+    @Test func aParkedNodeIsForgottenWithItsFile() throws {
+        let mirror = try Mirror(.watch, openNodes: 8)
+        try mirror.behind("seq 100 | xargs touch")
+        usleep(50_000)
+        var nodes: [NodeID] = []
+        for number in 1...100 { nodes.append(try mirror.lookup("\(number)")) }
+        #expect(mirror.eventually { mirror.mirror.nodes.descriptors.openCount < 20 })
+        usleep(100_000)
+        let cached = try nodes.filter { try mirror.cache.getattr($0).reply != nil }
+        #expect(cached.count == nodes.count)
+        try mirror.behind("rm *")
+        for node in nodes {
+            #expect(try mirror.eventually { try mirror.cache.getattr(node).reply == nil })
+        }
+    }
+
+    @Test func nothingIsOlderThanItsTime() throws {
+        let mirror = try Mirror(.ttl(milliseconds: 200))
+        try mirror.behind("printf old >file")
+        let node = try warm(mirror)
+        try mirror.behind("printf newer >file; rm file")
+        #expect(
+            try mirror.eventually(within: 1000) {
+                let now = try answers(mirror, node)
+                return !now.file && !now.absent && !now.attributes && !now.rootAttributes
+                    && !now.data
+            })
+    }
+}
