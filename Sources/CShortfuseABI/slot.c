@@ -76,6 +76,17 @@ __u64 sf_slot_kept(const struct sf_attr_slot *slot)
 	return __atomic_load_n(&slot->kept, __ATOMIC_RELAXED);
 }
 
+int sf_slot_is_same(const struct sf_attr_slot *slot, const struct stat *attributes)
+{
+	struct sf_attr_slot other = {0};
+
+	sf_slot_write(&other, slot->nodeid, attributes, slot->version, slot->xattr_version, 0);
+	other.attr.atime = slot->attr.atime;
+	other.attr.atimensec = slot->attr.atimensec;
+	other.attr.blocks = slot->attr.blocks;
+	return !memcmp(&other.attr, &slot->attr, sizeof(slot->attr));
+}
+
 void sf_slot_clear(struct sf_attr_slot *slot)
 {
 	__atomic_store_n(&slot->nodeid, 0, __ATOMIC_RELAXED);

@@ -17,6 +17,9 @@ public struct CacheGauges: @unchecked Sendable {
         case sourceChanges = 2
         /// How often it was not told what they were, and everything was dropped.
         case sourceOverflows = 3
+        /// Cached entries that were compared with SOURCE, and those that differed.
+        case verified = 4
+        case differences = 5
     }
 
     /// Room for 16.

@@ -41,6 +41,11 @@ public final class Coherence: Sendable {
     /// Bytes up to which a file's data is worth publishing; -1: no file's.
     public var fileMax: Int { cache?.fileMax ?? -1 }
 
+    /// Draws something cached, to be compared with the source: see `KernelCache.sample`.
+    public func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
+        cache?.sample(seed: seed, after: &name)
+    }
+
     /// Makes all void that is in the maps, at once, and all that is being read for them. For changes
     /// in the source of which nobody can tell what they concern.
     public func dropEverything() { cache?.dropEverything() }
@@ -106,6 +111,13 @@ public struct NameHold: ~Copyable {
     /// Lets the kernel answer LOOKUP of `name` in `parent` with ENOENT.
     public func publishAbsence(parent: UInt64, name: UnsafePointer<CChar>) {
         cache?.publishName(parent: parent, name: name, nodeid: 0, in: epoch)
+    }
+
+    /// As `KernelCache.compare`.
+    public func compare(
+        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64?
+    ) -> Comparison? {
+        cache?.compare(parent: parent, name: name, nodeid: nodeid)
     }
 
     /// Takes `name` in `parent` out of the maps, or that it is absent. Call before the source

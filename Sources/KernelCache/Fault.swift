@@ -144,6 +144,22 @@
         var epoch: UInt64 { cache.epoch }
         func isValid(version: UInt64) -> Bool { cache.isValid(version: version) }
         func dropEverything() { cache.dropEverything() }
+        func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
+            cache.sample(seed: seed, after: &name)
+        }
+        func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
+            cache.compare(nodeid: nodeid, attributes: attributes)
+        }
+        func compare(
+            nodeid: UInt64, version: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer
+        ) -> Comparison? {
+            cache.compare(nodeid: nodeid, version: version, index: index, bytes: bytes)
+        }
+        func compare(
+            parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64?
+        ) -> Comparison? {
+            cache.compare(parent: parent, name: name, nodeid: nodeid)
+        }
 
         func isKept(nodeid: UInt64, version: UInt64) -> Bool {
             cache.isKept(nodeid: nodeid, version: version)

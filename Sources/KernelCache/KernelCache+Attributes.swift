@@ -8,10 +8,14 @@ extension KernelCache {
         of nodeid: UInt64,
         _ body: (_ slot: UnsafeMutablePointer<sf_attr_slot>, _ tag: UInt64) -> R
     ) -> R {
-        let slot = slots + Int(truncatingIfNeeded: nodeid & slotMask)
+        let slot = slot(of: nodeid)
         sf_seq_lock(&slot.pointee.seq)
         defer { sf_seq_unlock(&slot.pointee.seq) }
         return body(slot, sf_tag_of(nodeid, slotBits))
+    }
+
+    func slot(of nodeid: UInt64) -> UnsafeMutablePointer<sf_attr_slot> {
+        slots + Int(truncatingIfNeeded: nodeid & slotMask)
     }
 
     private var slotMask: UInt64 { (1 << UInt64(slotBits)) &- 1 }

@@ -7,7 +7,7 @@ import SystemPackage
 /// Names: two hash maps by length, written by system calls (about 2 µs each).
 extension KernelCache {
     /// Runs `body` with the map and key of a name; nil for a name that no request can have.
-    private func withKey<R>(
+    func withKey<R>(
         parent: UInt64, name: UnsafePointer<CChar>,
         _ body: (_ map: CInt, _ key: UnsafeRawPointer) -> R
     ) -> R? {

@@ -43,6 +43,19 @@ public struct NodeHold: ~Copyable {
         versions.ctime = ctime
     }
 
+    /// The attributes in the maps with the source's, read under this hold; nil if there are none.
+    public func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
+        cache?.compare(nodeid: nodeid, attributes: attributes)
+    }
+
+    /// The same of a block of data.
+    public func compare(
+        nodeid: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer, _ versions: Versions
+    ) -> Comparison? {
+        cache?.compare(
+            nodeid: nodeid, version: versions.version, index: index, bytes: bytes)
+    }
+
     /// Makes void all that is cached of `nodeid`: something changed it behind the mount. What the
     /// kernel itself has of it is old from here on.
     public func void(nodeid: UInt64, _ versions: inout Versions) {

@@ -44,11 +44,12 @@ extension MirrorFS {
     func stopFollowing() {
         options.watcher?.stop()
         expiry.stop()
+        verification.stop()
     }
 
     private func take(_ event: WatchEvent, _ pages: PageDropper) {
         if event.kind.contains(.overflow) {
-            log.warning("changes in SOURCE came too fast to be told: all that was cached is dropped")
+            log.warning("too many changes in SOURCE to be told: all that was cached is dropped")
             options.gauges?.count(.sourceOverflows)
             return dropEverything(pages)
         }

@@ -35,6 +35,7 @@ public final class MirrorFS: FileSystem {
     let log: Logger
     let statisticsKeeper = StatisticsKeeper()
     let expiry = Expiry()
+    let verification = Expiry()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
     private let miscounted = Atomic(false)
 

@@ -85,7 +85,9 @@ struct Daemon {
                     self, counters: counters, acceleratedAt: runtime.pins,
                     onAbandon: { recordLoss(reason: $0) })
                 return (serving, nil)
-            } catch let error where error is KernelCacheError || error is SourceWatcher.Unwatchable {
+            } catch let error
+                where error is KernelCacheError || error is SourceWatcher.Unwatchable
+            {
                 guard accelerate == .auto else {
                     throw Failure(
                         "\(plan.mountpoint): --accelerate require: \(error); "

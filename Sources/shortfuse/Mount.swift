@@ -28,6 +28,8 @@ struct Mount: ParsableCommand {
               source_changes=watch|none|ttl=SECONDS
                                     what others change in SOURCE shows: at once; not at
                                     all (only if there is nothing); after so long (watch)
+              verify=RATE           compare so many cached entries a second with SOURCE; status
+                                    shows the differences, which must be 0 (0)
               context=… fscontext=… defcontext=… rootcontext=…   for SELinux
             default_permissions is always on: the kernel checks owners and modes. As with any \
             libfuse mount, nosuid and nodev are in force unless suid and dev are given. The \

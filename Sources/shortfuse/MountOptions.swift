@@ -15,6 +15,8 @@ struct MountOptions: Equatable, Sendable {
     private(set) var cacheFileMax = 1 << 20
     private(set) var accessControlLists = true
     private(set) var sourceChanges = SourceChanges.watch
+    /// Cached entries compared with SOURCE each second; 0: none.
+    private(set) var verify = 0
 
     /// - Parameter arguments: the values of all -o, each a list with commas.
     init(parsing arguments: [String]) throws(Failure) {
@@ -70,6 +72,11 @@ struct MountOptions: Equatable, Sendable {
             cacheData = try bytes(option, value, upTo: 1 << 40)
         case "cache_file_max":
             cacheFileMax = try bytes(option, value, upTo: 1 << 40)
+        case "verify":
+            verify = value.flatMap { Int($0) } ?? -1
+            try require(
+                option, (0...100_000).contains(verify),
+                "needs a number of entries a second from 0 to 100000, as in verify=100")
         case "source_changes":
             sourceChanges = try changes(option, value)
         case "context", "fscontext", "defcontext", "rootcontext":

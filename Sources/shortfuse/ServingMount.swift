@@ -53,6 +53,7 @@ final class ServingMount {
             let pages = try PageDropper(device: session.deviceFD)
             self.pages = pages
             try mirror.followSource(changes, pages: pages)
+            try mirror.verify(rate: daemon.options.verify)
             try cache.attach(fuseFD: session.deviceFD.rawValue)
         } catch {
             end()

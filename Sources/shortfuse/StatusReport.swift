@@ -31,6 +31,9 @@ struct MountReport: Encodable {
     /// Made by others in SOURCE and told to the daemon; and how often it was not told which.
     var sourceChanges: UInt64
     var sourceOverflows: UInt64
+    /// Cached entries that were compared with SOURCE (`verify=RATE`), and those that differed.
+    var verified: UInt64
+    var differences: UInt64
     var connection: ConnectionState?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
@@ -45,6 +48,7 @@ struct MountReport: Encodable {
         case daemonRequests = "daemon_requests"
         case sourceChanges = "source_changes"
         case sourceOverflows = "source_overflows"
+        case verified, differences
         case nodes, connection, answered, passed, refused
     }
 
@@ -69,6 +73,8 @@ struct MountReport: Encodable {
         nodes = counts.nodes
         sourceChanges = counts[.sourceChanges]
         sourceOverflows = counts[.sourceOverflows]
+        verified = counts[.verified]
+        differences = counts[.differences]
         if accelerated {
             let counters = try Self.readCounters(pins)
             answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
@@ -117,10 +123,16 @@ struct MountReport: Encodable {
     }
 
     private var sourceLines: [String] {
-        guard sourceChanges > 0 || sourceOverflows > 0 else { return [] }
-        return [
-            "  changes behind the mount: \(sourceChanges); too many to be told: \(sourceOverflows) times"
-        ]
+        var lines: [String] = []
+        if sourceChanges > 0 || sourceOverflows > 0 {
+            lines.append(
+                "  changes behind the mount: \(sourceChanges); "
+                    + "too many to be told: \(sourceOverflows) times")
+        }
+        if verified > 0 || differences > 0 {
+            lines.append("  verified: \(verified) entries; \(differences) differed")
+        }
+        return lines
     }
 
     /// Which mount it is, and how it is.

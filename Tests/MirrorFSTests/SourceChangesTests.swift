@@ -28,7 +28,7 @@ import Testing
             gauges = CacheGauges(memory: memory)
             let nodes = NodeTable()
             cache = try KernelCache(
-                options: .init(slots: 1 << 12, names: 1 << 12, dataBytes: 1 << 20),
+                options: .init(slots: 256, names: 256, dataBytes: 1 << 18),
                 logger: Logger(label: "test"),
                 ledger: { nodes.credit(nodeid: $0, lookups: $1) })
             var options = MirrorFS.Options()
@@ -206,7 +206,11 @@ import Testing
         #expect(try !answers(mirror, node).file)
         // And is cached again.
         #expect(try warm(mirror) == node)
-        #expect(try mirror.eventually { _ = try warm(mirror); return try answers(mirror, node) == .all })
+        #expect(
+            try mirror.eventually {
+                _ = try warm(mirror)
+                return try answers(mirror, node) == .all
+            })
     }
 
     /// A node that is not open, of a file that is gone: only the handle is left of both.
@@ -224,6 +228,19 @@ import Testing
         for node in nodes {
             #expect(try mirror.eventually { try mirror.cache.getattr(node).reply == nil })
         }
+    }
+
+    /// All that is cached is as in SOURCE, and what somebody has changed unseen is found.
+    @Test(arguments: ["chmod 600 file", "printf new >file", "rm file", ": >absent"])
+    func verifyFindsWhatDiffers(_ change: String) throws {
+        let mirror = try Mirror(.none)
+        try mirror.behind("printf old >file")
+        _ = try warm(mirror)
+        try mirror.mirror.verify(rate: 2000)
+        #expect(mirror.eventually { mirror.gauges[.verified] > 100 })
+        #expect(mirror.gauges[.differences] == 0)
+        try mirror.behind(change)
+        #expect(mirror.eventually(within: 10_000) { mirror.gauges[.differences] > 0 })
     }
 
     @Test func nothingIsOlderThanItsTime() throws {

@@ -31,7 +31,14 @@
 #define LOST_AFTER 5.0
 
 /* What is changed of an item: each is a number that the mount must show, too. */
-enum kind { DATA, SIZE, TIME, PRESENCE, MAPPED, KINDS };
+enum kind {
+	DATA,
+	SIZE,
+	TIME,
+	PRESENCE,
+	MAPPED,
+	KINDS
+};
 static const char *const kind_names[] = {"data", "size", "time", "presence", "mapped"};
 
 struct item {

@@ -50,7 +50,8 @@ enum {
 enum {
 	LINUX_FAN_CLOEXEC = 0x1,
 	LINUX_FAN_NONBLOCK = 0x2,
-	/* Events name the object, the directory and the name; also what was created or removed (5.17). */
+	/* Events name the object, the directory and the name; also what was created or removed
+	 * (5.17). */
 	LINUX_FAN_REPORT_DFID_NAME_TARGET = 0x200 | 0x400 | 0x800 | 0x1000,
 	LINUX_FAN_MARK_ADD = 0x1,
 	LINUX_FAN_MARK_FILESYSTEM = 0x100,
@@ -111,7 +112,8 @@ int linux_file_system_id(int fd, uint64_t *id);
 
 /*
  * Gives the calling thread a descriptor table of its own, with `fd` alone in it (close_range(2),
- * for which Debian 12's kernel headers and Swift's C library have no common name). 0 or -1 and errno.
+ * for which Debian 12's kernel headers and Swift's C library have no common name). 0 or -1 and
+ * errno.
  */
 int linux_keep_only_descriptor(int fd);
 

@@ -1,0 +1,109 @@
+import CLibBPF
+import CShortfuseABI
+import Glibc
+import SystemPackage
+
+/// Something that is cached, or was when it was drawn.
+public enum CacheSample: Sendable, Equatable {
+    case attributes(nodeid: UInt64)
+    /// A block of `KernelCache.blockSize` bytes.
+    case data(nodeid: UInt64, index: UInt64)
+    /// Bytes and a NUL.
+    case name(parent: UInt64, name: [CChar])
+}
+
+/// How a cached entry compares with the source.
+public struct Comparison: Sendable, Equatable {
+    public let isSame: Bool
+    /// The version or generation of the entry: the same one twice is the same entry.
+    let number: UInt64
+}
+
+/// Drawing entries, and looking at them as a program would: for `verify`. Holds ask for it.
+extension KernelCache {
+    /// Draws an entry.
+    /// - Parameters:
+    ///   - seed: any number, another each time.
+    ///   - name: the name drawn last; names come in the map's order, one after the other.
+    func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
+        switch seed % 3 {
+        case 0:
+            let slot = slots + Int(truncatingIfNeeded: (seed / 3) & ((1 << UInt64(slotBits)) &- 1))
+            let nodeid = slot.pointee.nodeid
+            return nodeid == 0 ? nil : .attributes(nodeid: nodeid)
+        case 1:
+            let count = UInt64(max(dataSets, 1)) * UInt64(SF_WAYS.rawValue)
+            let block = blocks + Int((seed / 3) % count)
+            let nodeid = block.pointee.nodeid
+            return nodeid == 0 ? nil : .data(nodeid: nodeid, index: block.pointee.index)
+        default:
+            return nextName(after: &name)
+        }
+    }
+
+    private func nextName(after key: inout [UInt8]) -> CacheSample? {
+        var next = sf_name()
+        let size = MemoryLayout<sf_name>.size
+        let error =
+            key.count == size
+            ? bpf_map_get_next_key(object.maps.names, key, &next)
+            : bpf_map_get_next_key(object.maps.names, nil, &next)
+        guard error == 0 else {
+            key = []
+            return nil
+        }
+        key = withUnsafeBytes(of: next) { Array($0) }
+        let name = withUnsafeBytes(of: next.name) { bytes in
+            bytes.prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+        }
+        return .name(parent: next.parent, name: name)
+    }
+
+    /// The attributes in the maps with those of the source; nil if there are none.
+    func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
+        let slot = slot(of: nodeid)
+        sf_seq_lock(&slot.pointee.seq)
+        defer { sf_seq_unlock(&slot.pointee.seq) }
+        guard slot.pointee.nodeid == nodeid, isValid(version: slot.pointee.version) else {
+            return nil
+        }
+        let isSame = withUnsafePointer(to: attributes) { sf_slot_is_same(slot, $0) != 0 }
+        return Comparison(isSame: isSame, number: slot.pointee.version)
+    }
+
+    /// A block in the maps with the source's bytes, as far as these go; nil if there is none that
+    /// counts.
+    func compare(
+        nodeid: UInt64, version: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer
+    ) -> Comparison? {
+        let set = blocks + Int(sf_block_set_of(nodeid, index, dataSets)) * Int(SF_WAYS.rawValue)
+        for way in 0..<Int(SF_WAYS.rawValue) {
+            let block = set + way
+            sf_seq_lock(&block.pointee.seq)
+            defer { sf_seq_unlock(&block.pointee.seq) }
+            guard block.pointee.nodeid == nodeid, block.pointee.index == index,
+                block.pointee.version == version
+            else { continue }
+            let isSame = withUnsafePointer(to: block.pointee.data) { data in
+                bytes.baseAddress.map { memcmp(data, $0, bytes.count) == 0 } ?? true
+            }
+            return Comparison(isSame: isSame, number: version)
+        }
+        return nil
+    }
+
+    /// A name in the maps with the source's: `nodeid` is its file's node, nil where that has none, 0
+    /// without a file. Nil if no LOOKUP would be answered.
+    func compare(
+        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64?
+    ) -> Comparison? {
+        var dentry = sf_dentry()
+        let found = withKey(parent: parent, name: name) { map, key in
+            bpf_map_lookup_elem(map, key, &dentry) == 0
+        }
+        guard found == true, isValid(version: dentry.generation),
+            dentry.nodeid == 0 || slot(of: dentry.nodeid).pointee.nodeid == dentry.nodeid
+        else { return nil }
+        return Comparison(isSame: nodeid == dentry.nodeid, number: dentry.generation)
+    }
+}

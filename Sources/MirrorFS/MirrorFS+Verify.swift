@@ -1,0 +1,96 @@
+import FuseSession
+import Glibc
+import KernelCache
+import Syscall
+import SystemPackage
+
+/// Comparing what the kernel would answer with SOURCE, for who wants to see it proven.
+extension MirrorFS {
+    /// Compares about `rate` cached entries a second with SOURCE from now on, counts them, and counts
+    /// and logs those that differ. Once.
+    /// - Throws: `EAGAIN` if there can be no more threads.
+    public func verify(rate: Int) throws(Errno) {
+        guard rate > 0 else { return }
+        let state = VerificationState()
+        // In batches: a thread cannot sleep for less than a millisecond for certain.
+        let batch = max(rate / 50, 1)
+        try verification.start(milliseconds: max(1000 * batch / rate, 1)) { [unowned self] in
+            for _ in 0..<batch { verifyOne(state) }
+        }
+    }
+
+    /// Only the thread that compares touches it.
+    private final class VerificationState: @unchecked Sendable {
+        var random = SystemRandomNumberGenerator()
+        var name: [UInt8] = []
+    }
+
+    private func verifyOne(_ state: VerificationState) {
+        guard
+            let sample = coherence.sample(seed: state.random.next(), after: &state.name),
+            let first = compare(sample)
+        else { return }
+        options.gauges?.count(.verified)
+        if first.isSame { return }
+        // What changed behind the mount shows later; but then it is no longer the same entry.
+        usleep(250_000)
+        guard compare(sample) == first else { return }
+        options.gauges?.count(.differences)
+        log.error("verify: the cached \(describe(sample)) is not as in SOURCE")
+    }
+
+    /// - Returns: nil if nothing would be answered from it, or SOURCE cannot be asked.
+    func compare(_ sample: CacheSample) -> Comparison? {
+        // As a request: descriptors stay open until its end.
+        let token = requestBegins()
+        defer { requestEnds(token) }
+        switch sample {
+        case .attributes(let id):
+            guard let node = try? node(id) else { return nil }
+            return try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                hold.compare(nodeid: id, attributes: try Syscall.status(node.fd))
+            }
+        case .data(let id, let index):
+            guard let node = try? node(id) else { return nil }
+            return try? compareData(node, index)
+        case .name(let id, let name):
+            guard let parent = try? node(id) else { return nil }
+            return try? coherence.withNames(of: id) { (names) throws(Errno) in
+                var found: NodeID? = 0
+                do throws(Errno) {
+                    found = nodes.node(Identity(try Syscall.status(at: parent.fd, name)))?.id
+                } catch {
+                    guard error == .noSuchFileOrDirectory else { throw error }
+                }
+                return names.compare(parent: id, name: name, nodeid: found)
+            }
+        }
+    }
+
+    private func compareData(_ node: Node, _ index: UInt64) throws(Errno) -> Comparison? {
+        // Without O_NOATIME each look would move SOURCE's time of access.
+        let fd = try reopen(node, flags: O_RDONLY | Flag.noAccessTime)
+        defer { Syscall.close(fd) }
+        let buffer = try Syscall.threadBuffer(slot: 1, size: KernelCache.blockSize)
+        return try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            let status = try Syscall.status(node.fd)
+            let offset = Int64(bitPattern: index) &* Int64(KernelCache.blockSize)
+            // Of the data only what the attributes let be answered counts.
+            guard hold.compare(nodeid: node.id, attributes: status) != nil else { return nil }
+            let count = try Syscall.read(fd, at: offset, into: buffer)
+            return hold.compare(
+                nodeid: node.id, index: index,
+                bytes: UnsafeRawBufferPointer(rebasing: buffer[..<count]), node.versions)
+        }
+    }
+
+    private func describe(_ sample: CacheSample) -> String {
+        switch sample {
+        case .attributes(let id): "attributes of node \(id)"
+        case .data(let id, let index): "block \(index) of node \(id)"
+        case .name(let parent, let name):
+            "name '\(String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))' "
+                + "in node \(parent)"
+        }
+    }
+}
