@@ -28,8 +28,8 @@ void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *a
 /* Reads kept, which programs write, too. */
 __u64 sf_slot_kept(const struct sf_attr_slot *slot);
 /*
- * True if the slot has these attributes. Not compared are those that a source moves by itself: the time
- * of access, and blocks. Under the lock.
+ * True if the slot has these attributes. Not compared are those that a source moves by itself: the
+ * time of access, and blocks. Under the lock.
  */
 int sf_slot_is_same(const struct sf_attr_slot *slot, const struct stat *attributes);
 /* Leaves no attributes. Under the lock. */
