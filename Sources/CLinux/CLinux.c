@@ -198,6 +198,14 @@ int linux_set_thread_umask(mode_t mask)
 	return 0;
 }
 
+void linux_name_thread(const char *name)
+{
+	char start[16] = "";
+
+	strncpy(start, name, sizeof(start) - 1);
+	pthread_setname_np(pthread_self(), start);
+}
+
 int linux_device_of(const char *path, dev_t *device)
 {
 	struct statx result;

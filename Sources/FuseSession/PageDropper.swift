@@ -27,7 +27,7 @@ public final class PageDropper: @unchecked Sendable {
         let copy = Descriptor(owning: try Syscall.duplicate(device))
         let fd = copy.fd
         let isReady = Ready()
-        try Worker { [self] in run(fd, isReady) }.detach()
+        try Worker("pages") { [self] in run(fd, isReady) }.detach()
         // The process's copy may go only when the thread has its own.
         isReady.wait()
         withExtendedLifetime(copy) {}

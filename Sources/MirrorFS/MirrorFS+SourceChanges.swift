@@ -34,7 +34,7 @@ extension MirrorFS {
                 take(event, pages)
             }
         case .ttl(let milliseconds):
-            try expiry.start(milliseconds: milliseconds) { [unowned self] in
+            try expiry.start("expire", milliseconds: milliseconds) { [unowned self] in
                 dropEverything(pages)
             }
         }
@@ -103,8 +103,10 @@ final class Expiry: @unchecked Sendable {
     private var isStopped = false
     private var worker: Worker?
 
-    func start(milliseconds: Int, _ expire: @escaping @Sendable () -> Void) throws(Errno) {
-        worker = try Worker { [self] in
+    func start(
+        _ name: String, milliseconds: Int, _ expire: @escaping @Sendable () -> Void
+    ) throws(Errno) {
+        worker = try Worker(name) { [self] in
             while true {
                 let ends = monitor.withLock {
                     monitor.wait(milliseconds: milliseconds) { isStopped }

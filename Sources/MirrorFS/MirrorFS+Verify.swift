@@ -14,7 +14,8 @@ extension MirrorFS {
         let state = VerificationState()
         // In batches: a thread cannot sleep for less than a millisecond for certain.
         let batch = max(rate / 50, 1)
-        try verification.start(milliseconds: max(1000 * batch / rate, 1)) { [unowned self] in
+        try verification.start("verify", milliseconds: max(1000 * batch / rate, 1)) {
+            [unowned self] in
             for _ in 0..<batch { verifyOne(state) }
         }
     }

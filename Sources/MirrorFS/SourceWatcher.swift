@@ -66,7 +66,7 @@ public final class SourceWatcher: @unchecked Sendable {
     /// - Throws: `EAGAIN` if there can be no more threads.
     func start(_ deliver: @escaping @Sendable (WatchEvent) -> Void) throws(Errno) {
         self.deliver = deliver
-        worker = try Worker { [self] in run() }
+        worker = try Worker("watch") { [self] in run() }
     }
 
     /// Ends the thread and waits for it.

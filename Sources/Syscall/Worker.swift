@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -7,19 +8,26 @@ public final class Worker: @unchecked Sendable {
     private var thread = pthread_t()
 
     private final class Body: Sendable {
+        let name: String
         let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+        init(_ name: String, _ run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
     }
 
     /// Starts `body` on a thread of its own.
+    /// - Parameter name: as `ps -L` shows it; up to 15 bytes.
     /// - Throws: `EAGAIN` if there can be no more threads.
-    public init(_ body: @escaping @Sendable () -> Void) throws(Errno) {
-        let context = Unmanaged.passRetained(Body(body))
+    public init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+        let context = Unmanaged.passRetained(Body(name, body))
         let error = pthread_create(
             &thread, nil,
             { context in
                 if let context {
-                    Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+                    let body = Unmanaged<Body>.fromOpaque(context).takeRetainedValue()
+                    linux_name_thread(body.name)
+                    body.run()
                 }
                 return nil
             }, context.toOpaque())

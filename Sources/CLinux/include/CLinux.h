@@ -136,6 +136,10 @@ int linux_set_effective_capabilities(uint64_t effective);
  */
 int linux_set_thread_umask(mode_t mask);
 
+/* Names the calling thread (pthread_setname_np(3), under _GNU_SOURCE only): 15 bytes of it count.
+ */
+void linux_name_thread(const char *name);
+
 /* st_dev of what `path` names, from the kernel's memory: asks no file system. 0 or -1 and errno. */
 int linux_device_of(const char *path, dev_t *device);
 /* makedev(3), a macro. */
