@@ -4,13 +4,19 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 TOOLS=$ROOT/.build/tests
-# A check by a program that is not there would pass for nothing.
-for tool in bpftool jq pgrep pkill setpriv; do
-    command -v "$tool" >/dev/null || {
-        echo "'$tool' is missing: run scripts/setup" >&2
-        exit 1
-    }
-done
+
+# need PROGRAM…: a check by a program that is not there would pass for nothing.
+need() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {
+            echo "'$program' is missing: run scripts/setup" >&2
+            exit 1
+        }
+    done
+}
+need bpftool jq pgrep pkill setpriv
+
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/shortfuse-test.XXXXXX")
 # Copied: in the VM the checkout is slow, and a daemon must not wait for it.
 SHORTFUSE=$WORK/bin/shortfuse
@@ -102,6 +108,24 @@ plant() {
 listing() {
     (cd "$MNT" && find . -print0) | LC_ALL=C sort -z |
         (cd "$1" && xargs -0 stat -c '%n %i %f %s %b %B %h %u %g %t %T %y %z %x')
+}
+
+# both COMMAND: runs it in the mount and in a plain directory; output and trees must be the same.
+both() {
+    local plain=$SRC.plain
+    mkdir -p "$plain"
+    (cd "$MNT" && eval "$1") >"$WORK/mount.log" 2>&1 || fail "on the mount: $1: $(tail -n 3 "$WORK/mount.log")"
+    (cd "$plain" && eval "$1") >"$WORK/plain.log" 2>&1 || fail "on the plain directory: $1"
+    diff "$WORK/plain.log" "$WORK/mount.log" || fail "output differs: $1"
+    diff <(tree "$plain") <(tree "$MNT") || fail "trees differ: $1"
+    diff <(tree "$SRC") <(tree "$MNT") || fail "mount and source differ: $1"
+}
+
+# Names, types, modes, owners, link counts, file sizes, contents.
+tree() {
+    (cd "$1" && find . -name .git -prune -o -printf '%P %y %m %U:%G %l ' \
+        \( -type d -printf '\n' -o -printf '%n %s\n' \) | LC_ALL=C sort
+    find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r cksum)
 }
 
 # shellcheck disable=SC2317 # a trap calls it
