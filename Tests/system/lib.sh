@@ -10,7 +10,7 @@ need() {
     local program
     for program in "$@"; do
         command -v "$program" >/dev/null || {
-            echo "'$program' is missing: run scripts/setup" >&2
+            echo "'$program' is missing: run scripts/setup, or install it if that does not" >&2
             exit 1
         }
     done
