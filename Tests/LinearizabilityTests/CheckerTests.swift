@@ -116,19 +116,6 @@ import Testing
         let calls: [Call<Operation>] = [.init(0, 5, .write(1)), .init(3, 8, .write(2))]
         #expect(RegularRegister.check(calls, from: [0]) == .linearizable(ends: [1, 2]))
     }
-
-    /// A brings 1, B drops it late, C finds it meanwhile; D comes after both.
-    @Test func pagesThatAreDroppedLate() {
-        var calls: [Call<Operation>] = [
-            .init(0, 10, .write(1)), .init(20, 30, .write(2)), .init(25, 50, .read(1)),
-            .init(40, 80, .read(2)), .init(60, 61, .read(1)),
-        ]
-        #expect(RegularRegister.check(calls, from: [0]) == .violation(call: 4))
-        #expect(
-            RegularRegister.check(calls, from: [0], dropsLate: true) == .linearizable(ends: [2]))
-        calls.append(.init(90, 91, .read(1)))
-        #expect(RegularRegister.check(calls, from: [0], dropsLate: true) == .violation(call: 5))
-    }
 }
 
 @Suite struct ClockTests {

@@ -37,7 +37,7 @@ final class Scene: Sendable {
             "first byte, direct", Register(), workers: workers, from: 0)
         directLast = .linearizable("last byte, direct", Register(), workers: workers, from: 0)
         directAny = .regular("all bytes, direct", workers: workers)
-        buffered = .regular("all bytes, buffered", workers: workers, dropsLate: true)
+        buffered = .regular("all bytes, buffered", workers: workers)
         extended = .linearizable("extended attribute", Register(), workers: workers, from: 0)
         attributesChanged = .clock("ctime of attributes", workers: workers)
         directoryModified = Layout.directories.map { .clock("mtime of \($0)", workers: workers) }

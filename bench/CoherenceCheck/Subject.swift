@@ -111,11 +111,9 @@ typealias ClockSubject = Tested<Clock.Operation, Int64>
 
 extension Tested where Operation == Register<UInt8>.Operation, Knowledge == Set<UInt8> {
     /// A value of which two reads during one write may disagree.
-    static func regular(
-        _ name: String, workers: Int, dropsLate: Bool = false
-    ) -> ValueSubject {
+    static func regular(_ name: String, workers: Int) -> ValueSubject {
         ValueSubject(name, workers: workers, knowing: [0]) { calls, states in
-            switch RegularRegister.check(calls, from: states, dropsLate: dropsLate) {
+            switch RegularRegister.check(calls, from: states) {
             case .linearizable(let ends): .fine(ends)
             case .violation(let call): .violation(call: call)
             }
