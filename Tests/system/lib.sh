@@ -46,6 +46,9 @@ eventually() {
     fail "$1: expected '$2', got '$actual' after 10 s"
 }
 
+# ends WHAT PID: waits for the end of a process.
+ends() { eventually "$1" gone "[[ -e /proc/$2 ]] || echo gone"; }
+
 # expect_refusal PATTERN COMMAND…: fails, non-zero, with one line on stderr that matches.
 expect_refusal() {
     local pattern=$1 output status=0 lines
