@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/fanotify.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fanotify.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -38,24 +36,6 @@ _Static_assert(LINUX_FS_IOC_GETFLAGS == FS_IOC_GETFLAGS, "");
 _Static_assert(LINUX_FS_IOC_SETFLAGS == FS_IOC_SETFLAGS, "");
 _Static_assert(LINUX_FS_IOC_FSGETXATTR == FS_IOC_FSGETXATTR, "");
 _Static_assert(LINUX_FS_IOC_FSSETXATTR == FS_IOC_FSSETXATTR, "");
-_Static_assert(LINUX_FAN_CLOEXEC == FAN_CLOEXEC, "");
-_Static_assert(LINUX_FAN_NONBLOCK == FAN_NONBLOCK, "");
-_Static_assert(LINUX_FAN_REPORT_DFID_NAME_TARGET == FAN_REPORT_DFID_NAME_TARGET, "");
-_Static_assert(LINUX_FAN_MARK_ADD == FAN_MARK_ADD, "");
-_Static_assert(LINUX_FAN_MARK_FILESYSTEM == FAN_MARK_FILESYSTEM, "");
-_Static_assert(LINUX_FAN_MODIFY == FAN_MODIFY, "");
-_Static_assert(LINUX_FAN_ATTRIB == FAN_ATTRIB, "");
-_Static_assert(LINUX_FAN_CLOSE_WRITE == FAN_CLOSE_WRITE, "");
-_Static_assert(LINUX_FAN_MOVED_FROM == FAN_MOVED_FROM, "");
-_Static_assert(LINUX_FAN_MOVED_TO == FAN_MOVED_TO, "");
-_Static_assert(LINUX_FAN_CREATE == FAN_CREATE, "");
-_Static_assert(LINUX_FAN_DELETE == FAN_DELETE, "");
-_Static_assert(LINUX_FAN_Q_OVERFLOW == FAN_Q_OVERFLOW, "");
-_Static_assert(LINUX_FAN_ONDIR == FAN_ONDIR, "");
-_Static_assert(LINUX_FAN_EVENT_INFO_TYPE_FID == FAN_EVENT_INFO_TYPE_FID, "");
-_Static_assert(LINUX_FAN_EVENT_INFO_TYPE_DFID_NAME == FAN_EVENT_INFO_TYPE_DFID_NAME, "");
-_Static_assert(LINUX_FAN_EVENT_INFO_TYPE_DFID == FAN_EVENT_INFO_TYPE_DFID, "");
-_Static_assert(LINUX_FANOTIFY_METADATA_VERSION == FANOTIFY_METADATA_VERSION, "");
 _Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct dirent64, d_name), "");
 _Static_assert(LINUX_DIRENT_NAME_OFFSET == offsetof(struct linux_directory_entry, d_name), "");
 
@@ -107,16 +87,6 @@ int linux_handle_of(int fd, void *handle, int *mount_id)
 int linux_open_by_handle(int mount_fd, void *handle, int flags)
 {
 	return open_by_handle_at(mount_fd, handle, flags);
-}
-
-int linux_fanotify_init(unsigned flags)
-{
-	return fanotify_init(flags, O_RDONLY);
-}
-
-int linux_fanotify_mark(int fd, unsigned flags, uint64_t mask, const char *path)
-{
-	return fanotify_mark(fd, flags, mask, AT_FDCWD, path);
 }
 
 int linux_file_system_id(int fd, uint64_t *id)

@@ -138,13 +138,9 @@ public final class SourceWatcher: @unchecked Sendable {
     private func readAll(into buffer: UnsafeMutableRawBufferPointer) {
         do throws(Errno) {
             while !stopping.load(ordering: .sequentiallyConsistent),
+                // The kernel itself tells of an overflow, as process 0.
                 try Syscall.readEvents(
-                    watch.fd, into: buffer,
-                    { event in
-                        if event.process != ownProcess || event.kind.contains(.overflow) {
-                            deliver?(event)
-                        }
-                    })
+                    watch.fd, except: ownProcess, into: buffer, { deliver?($0) })
             {}
         } catch {
             // Nothing that is known, so nothing that may be answered wrongly: as if all were lost.

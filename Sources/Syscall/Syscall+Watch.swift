@@ -10,18 +10,18 @@ public struct WatchEvent {
 
         private init(_ mask: some BinaryInteger) { rawValue = UInt64(truncatingIfNeeded: mask) }
 
-        public static let modify = Self(LINUX_FAN_MODIFY)
-        public static let attributes = Self(LINUX_FAN_ATTRIB)
+        public static let modify = Self(FAN_MODIFY)
+        public static let attributes = Self(FAN_ATTRIB)
         /// The last one that could write it has closed it.
-        public static let closeWrite = Self(LINUX_FAN_CLOSE_WRITE)
-        public static let movedFrom = Self(LINUX_FAN_MOVED_FROM)
-        public static let movedTo = Self(LINUX_FAN_MOVED_TO)
-        public static let create = Self(LINUX_FAN_CREATE)
-        public static let delete = Self(LINUX_FAN_DELETE)
+        public static let closeWrite = Self(FAN_CLOSE_WRITE)
+        public static let movedFrom = Self(FAN_MOVED_FROM)
+        public static let movedTo = Self(FAN_MOVED_TO)
+        public static let create = Self(FAN_CREATE)
+        public static let delete = Self(FAN_DELETE)
         /// Events were lost.
-        public static let overflow = Self(LINUX_FAN_Q_OVERFLOW)
+        public static let overflow = Self(FAN_Q_OVERFLOW)
         /// Not an event: also of directories.
-        public static let onDirectory = Self(LINUX_FAN_ONDIR)
+        public static let onDirectory = Self(FAN_ONDIR)
 
         /// A name came or went.
         public static let names: Self = [.create, .delete, .movedFrom, .movedTo]
@@ -52,9 +52,10 @@ extension Syscall {
     /// - Throws: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` before Linux 5.17.
     public static func makeWatch() throws(Errno) -> FileDescriptor {
         let flags =
-            LINUX_FAN_CLOEXEC | LINUX_FAN_NONBLOCK
-            | LINUX_FAN_REPORT_DFID_NAME_TARGET
-        return FileDescriptor(rawValue: try retrying { linux_fanotify_init(UInt32(flags)) })
+            FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_FID | FAN_REPORT_DIR_FID | FAN_REPORT_NAME
+            | FAN_REPORT_TARGET_FID
+        return FileDescriptor(
+            rawValue: try retrying { fanotify_init(UInt32(flags), UInt32(O_RDONLY)) })
     }
 
     /// fanotify_mark(2): from now on the group tells of the whole file system that `fd` is on.
@@ -62,10 +63,11 @@ extension Syscall {
     public static func watch(
         fileSystemOf fd: FileDescriptor, _ kinds: WatchEvent.Kind, with watch: FileDescriptor
     ) throws(Errno) {
-        let flags = LINUX_FAN_MARK_ADD | LINUX_FAN_MARK_FILESYSTEM
+        let flags = FAN_MARK_ADD | FAN_MARK_FILESYSTEM
         try DescriptorPath(fd).withPointer { (path) throws(Errno) in
             try check {
-                linux_fanotify_mark(watch.rawValue, UInt32(flags), kinds.rawValue, path)
+                fanotify_mark(
+                    watch.rawValue, UInt32(flags), kinds.rawValue, AT_FDCWD, path)
             }
         }
     }
@@ -77,11 +79,12 @@ extension Syscall {
         return id
     }
 
-    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and hands out each.
+    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and hands out each but those
+    /// of `process`.
     /// - Returns: false if there were none.
     public static func readEvents(
-        _ watch: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer,
-        _ body: (WatchEvent) -> Void
+        _ watch: FileDescriptor, except process: Int32,
+        into buffer: UnsafeMutableRawBufferPointer, _ body: (WatchEvent) -> Void
     ) throws(Errno) -> Bool {
         let count: Int
         do throws(Errno) {
@@ -91,8 +94,8 @@ extension Syscall {
             throw error
         }
         var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-        while let (event, size) = try WatchEvent.first(in: rest) {
-            body(event)
+        while let (event, size) = try WatchEvent.first(in: rest, except: process) {
+            if let event { body(event) }
             rest = UnsafeRawBufferPointer(rebasing: rest[size...])
         }
         return count > 0
@@ -111,20 +114,22 @@ extension WatchEvent {
     /// struct fanotify_event_info_header and the f_fsid behind it.
     private static let infoSize = 12
 
+    /// - Returns: no event, but its size, for one of `process`: of those there may be very many.
     /// - Throws: `EPROTO` for what this cannot read.
     fileprivate static func first(
-        in bytes: UnsafeRawBufferPointer
-    ) throws(Errno) -> (WatchEvent, size: Int)? {
+        in bytes: UnsafeRawBufferPointer, except process: Int32
+    ) throws(Errno) -> (WatchEvent?, size: Int)? {
         guard bytes.count >= headerSize else { return nil }
         let size = Int(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
         let version = bytes[4]
         let headerEnd = Int(bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self))
-        guard version == LINUX_FANOTIFY_METADATA_VERSION, size <= bytes.count,
+        guard version == FANOTIFY_METADATA_VERSION, size <= bytes.count,
             headerEnd >= headerSize, headerEnd <= size
         else { throw .protocolError }
         var event = WatchEvent(
             kind: Kind(rawValue: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
             process: bytes.loadUnaligned(fromByteOffset: 20, as: Int32.self))
+        if event.process == process { return (nil, size) }
         var at = headerEnd
         while at + infoSize <= size {
             let length = Int(bytes.loadUnaligned(fromByteOffset: at + 2, as: UInt16.self))
@@ -145,9 +150,9 @@ extension WatchEvent {
         let handle = InodeHandle(bytes: Array(info[start..<end]), mountID: 0)
         fileSystem = info.loadUnaligned(fromByteOffset: 4, as: UInt64.self)
         switch kind {
-        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_FID): object = handle
-        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_DFID): directory = handle
-        case UInt32(LINUX_FAN_EVENT_INFO_TYPE_DFID_NAME):
+        case UInt32(FAN_EVENT_INFO_TYPE_FID): object = handle
+        case UInt32(FAN_EVENT_INFO_TYPE_DFID): directory = handle
+        case UInt32(FAN_EVENT_INFO_TYPE_DFID_NAME):
             directory = handle
             // The kernel ends it with a NUL.
             guard end < info.count, info[info.count - 1] == 0 || info[end...].contains(0) else {

@@ -8,6 +8,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/fanotify.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
@@ -44,33 +45,6 @@ enum {
 };
 
 /*
- * fanotify_init(2) and fanotify_mark(2): flags and events of <linux/fanotify.h>, which Debian 12's
- * glibc has only in part.
- */
-enum {
-	LINUX_FAN_CLOEXEC = 0x1,
-	LINUX_FAN_NONBLOCK = 0x2,
-	/* Events name the object, the directory and the name; also what was created or removed
-	 * (5.17). */
-	LINUX_FAN_REPORT_DFID_NAME_TARGET = 0x200 | 0x400 | 0x800 | 0x1000,
-	LINUX_FAN_MARK_ADD = 0x1,
-	LINUX_FAN_MARK_FILESYSTEM = 0x100,
-	LINUX_FAN_MODIFY = 0x2,
-	LINUX_FAN_ATTRIB = 0x4,
-	LINUX_FAN_CLOSE_WRITE = 0x8,
-	LINUX_FAN_MOVED_FROM = 0x40,
-	LINUX_FAN_MOVED_TO = 0x80,
-	LINUX_FAN_CREATE = 0x100,
-	LINUX_FAN_DELETE = 0x200,
-	LINUX_FAN_Q_OVERFLOW = 0x4000,
-	LINUX_FAN_ONDIR = 0x40000000,
-	LINUX_FAN_EVENT_INFO_TYPE_FID = 1,
-	LINUX_FAN_EVENT_INFO_TYPE_DFID_NAME = 2,
-	LINUX_FAN_EVENT_INFO_TYPE_DFID = 3,
-	LINUX_FANOTIFY_METADATA_VERSION = 3,
-};
-
-/*
  * struct linux_dirent64 of getdents64(2), under a name of its own: glibc's struct dirent64 is only
  * there with _GNU_SOURCE. The name follows the header, NUL-terminated.
  */
@@ -104,16 +78,12 @@ int linux_handle_of(int fd, void *handle, int *mount_id);
 /* open_by_handle_at(2); only under _GNU_SOURCE. */
 int linux_open_by_handle(int mount_fd, void *handle, int flags);
 
-/* fanotify_init(2) and fanotify_mark(2), of which Swift imports neither. */
-int linux_fanotify_init(unsigned flags);
-int linux_fanotify_mark(int fd, unsigned flags, uint64_t mask, const char *path);
 /* f_fsid of statfs(2): a struct whose fields have no names in Swift. 0 or -1 and errno. */
 int linux_file_system_id(int fd, uint64_t *id);
 
 /*
- * Gives the calling thread a descriptor table of its own, with `fd` alone in it (close_range(2),
- * for which Debian 12's kernel headers and Swift's C library have no common name). 0 or -1 and
- * errno.
+ * Gives the calling thread a descriptor table of its own, with `fd` alone in it. In C because
+ * unshare(2) and close_range(2) are declared under _GNU_SOURCE only. 0 or -1 and errno.
  */
 int linux_keep_only_descriptor(int fd);
 
