@@ -19,6 +19,7 @@ public final class PageDropper: @unchecked Sendable {
     // Safe to share: guarded by `monitor`.
     private let monitor = Monitor()
     private var pending: Set<NodeID> = []
+    private var hasStarted = false
     private var isStopped = false
 
     /// - Parameter device: the session's open /dev/fuse; it is duplicated.
@@ -26,10 +27,9 @@ public final class PageDropper: @unchecked Sendable {
     public init(device: FileDescriptor) throws(Errno) {
         let copy = Descriptor(owning: try Syscall.duplicate(device))
         let fd = copy.fd
-        let isReady = Ready()
-        try Worker("pages") { [self] in run(fd, isReady) }.detach()
+        try Worker("pages") { [self] in run(fd) }.detach()
         // The process's copy may go only when the thread has its own.
-        isReady.wait()
+        monitor.withLock { while !hasStarted { monitor.wait() } }
         withExtendedLifetime(copy) {}
     }
 
@@ -51,29 +51,17 @@ public final class PageDropper: @unchecked Sendable {
         }
     }
 
-    private final class Ready: @unchecked Sendable {
-        // Safe to share: guarded by `monitor`.
-        private let monitor = Monitor()
-        private var isReady = false
-        func set() {
-            monitor.withLock {
-                isReady = true
-                monitor.broadcast()
-            }
-        }
-        func wait() {
-            monitor.withLock { while !isReady { monitor.wait() } }
-        }
-    }
-
-    private func run(_ device: FileDescriptor, _ isReady: Ready) {
+    private func run(_ device: FileDescriptor) {
         do throws(Errno) {
             try Syscall.keepOnly(device)
         } catch {
             // Without a table of its own the thread might keep the process from ending.
             stop()
         }
-        isReady.set()
+        monitor.withLock {
+            hasStarted = true
+            monitor.broadcast()
+        }
         while let nodes = next() {
             for node in nodes {
                 // Failures: the kernel knows the node no more, or the connection is gone.

@@ -28,8 +28,7 @@ extension KernelCache {
     func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
         switch seed % 3 {
         case 0:
-            let slot = slots + Int(truncatingIfNeeded: (seed / 3) & ((1 << UInt64(slotBits)) &- 1))
-            let nodeid = slot.pointee.nodeid
+            let nodeid = slot(of: seed / 3).pointee.nodeid
             return nodeid == 0 ? nil : .attributes(nodeid: nodeid)
         case 1:
             let count = UInt64(max(dataSets, 1)) * UInt64(SF_WAYS.rawValue)
@@ -44,10 +43,11 @@ extension KernelCache {
     private func nextName(after key: inout [UInt8]) -> CacheSample? {
         var next = sf_name()
         let size = MemoryLayout<sf_name>.size
-        let error =
-            key.count == size
-            ? bpf_map_get_next_key(object.maps.names, key, &next)
-            : bpf_map_get_next_key(object.maps.names, nil, &next)
+        let error = key.withUnsafeBytes {
+            // Without a key the first one.
+            bpf_map_get_next_key(
+                object.maps.names, $0.count == size ? $0.baseAddress : nil, &next)
+        }
         guard error == 0 else {
             key = []
             return nil

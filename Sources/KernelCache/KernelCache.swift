@@ -204,22 +204,23 @@ public final class KernelCache: @unchecked Sendable {
     /// Detaches: no request that begins after it returns is answered from the maps. The connection
     /// goes on.
     public func detach() {
-        hook.withLock { device in
-            if device >= 0 {
-                _ = sf_ioctl_detach(device)
-                Glibc.close(device)
-            }
-            device = -1
-        }
+        closeHook { _ = sf_ioctl_detach($0) }
     }
 
     /// Detaches, aborts the connection if it was attached, and removes the pins.
     public func close() {
+        closeHook { _ in }
+        if let pinDirectory { PinDirectory.remove(pinDirectory) }
+    }
+
+    private func closeHook(_ before: (CInt) -> Void) {
         hook.withLock { device in
-            if device >= 0 { Glibc.close(device) }
+            if device >= 0 {
+                before(device)
+                Glibc.close(device)
+            }
             device = -1
         }
-        if let pinDirectory { PinDirectory.remove(pinDirectory) }
     }
 
     /// The maps can no longer be kept exact: give up speed, not truth.

@@ -35,9 +35,9 @@ public struct NodeHold: ~Copyable {
             versions.version = cache.freshVersion(after: versions.version)
             // The kernel has nothing of a new node, so nothing old.
             if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
-        } else if !cache.isValid(version: versions.version) {
-            renew(&versions)
-        } else if versions.ctime != 0, versions.ctime != ctime {
+        } else if !cache.isValid(version: versions.version)
+            || (versions.ctime != 0 && versions.ctime != ctime)
+        {
             renew(&versions)
         }
         versions.ctime = ctime

@@ -104,17 +104,14 @@ final class DescriptorPool: Sendable {
 
     private func startPass(_ nodes: NodeTable) {
         guard !isPassing.exchange(true, ordering: .sequentiallyConsistent) else { return }
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(nodes)
-        guard pthread_create(&thread, nil, runPass, context.toOpaque()) == 0 else {
-            context.release()
+        do throws(Errno) {
+            try Worker("descriptors") { [self] in pass(over: nodes) }.detach()
+        } catch {
             isPassing.store(false, ordering: .sequentiallyConsistent)
-            return
         }
-        pthread_detach(thread)
     }
 
-    fileprivate func pass(over nodes: NodeTable) {
+    private func pass(over nodes: NodeTable) {
         guard let limit = source.withLock({ $0?.limit }) else { return }
         // Some more than needed, or the next pass would follow at once.
         let victims = nodes.idle(max(openCount - limit / 4 * 3, 1))
@@ -124,12 +121,4 @@ final class DescriptorPool: Sendable {
         threshold.store(parked == 0 ? openCount + limit / 8 : limit, ordering: .relaxed)
         isPassing.store(false, ordering: .sequentiallyConsistent)
     }
-}
-
-private func runPass(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    if let context {
-        let nodes = Unmanaged<NodeTable>.fromOpaque(context).takeRetainedValue()
-        nodes.descriptors.pass(over: nodes)
-    }
-    return nil
 }

@@ -28,7 +28,7 @@ final class StatisticsKeeper: @unchecked Sendable {
 
     private let monitor = Monitor()
     private var kept: [NodeID: Kept] = [:]
-    private var thread: pthread_t?
+    private var worker: Worker?
     private var stopped = false
 
     /// Calls `refresh` every half second from now on.
@@ -36,7 +36,8 @@ final class StatisticsKeeper: @unchecked Sendable {
         monitor.withLock {
             guard !stopped, kept[node] != nil || kept.count < Self.limit else { return }
             kept[node] = Kept(refresh: refresh)
-            if thread == nil { start() }
+            // Without the thread statistics expire: slower, not wrong.
+            if worker == nil { worker = try? Worker("statistics") { [self] in run() } }
             monitor.signal()
         }
     }
@@ -47,30 +48,13 @@ final class StatisticsKeeper: @unchecked Sendable {
             stopped = true
             kept = [:]
             monitor.signal()
-            defer { thread = nil }
-            return thread
+            defer { worker = nil }
+            return worker
         }
-        guard let running else { return }
-        if pthread_equal(running, pthread_self()) != 0 {
-            pthread_detach(running)
-        } else {
-            pthread_join(running, nil)
-        }
+        running?.join()
     }
 
-    private func start() {
-        var thread = pthread_t()
-        // The thread keeps what it works on until it ends.
-        let context = Unmanaged.passRetained(self)
-        if pthread_create(&thread, nil, runStatisticsKeeper, context.toOpaque()) == 0 {
-            self.thread = thread
-        } else {
-            // Without the thread statistics expire: slower, not wrong.
-            context.release()
-        }
-    }
-
-    fileprivate func run() {
+    private func run() {
         while let round = nextRound() {
             for (node, refresh) in round {
                 let used = refresh()
@@ -91,11 +75,4 @@ final class StatisticsKeeper: @unchecked Sendable {
             return stopped ? nil : kept.map { ($0.key, $0.value.refresh) }
         }
     }
-}
-
-private func runStatisticsKeeper(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    if let context {
-        Unmanaged<StatisticsKeeper>.fromOpaque(context).takeRetainedValue().run()
-    }
-    return nil
 }

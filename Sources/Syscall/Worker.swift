@@ -37,9 +37,9 @@ public final class Worker: @unchecked Sendable {
         }
     }
 
-    /// Waits for the end of the thread. Once, and not from the thread itself. A worker that is never
-    /// joined goes on alone.
+    /// Waits for the end of the thread, unless that is the caller. Once.
     public func join() {
+        if pthread_equal(thread, pthread_self()) != 0 { return detach() }
         pthread_join(thread, nil)
     }
 
