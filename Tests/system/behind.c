@@ -144,8 +144,9 @@ static void *changer(void *unused)
 				atomic_store(&item->probed, 1);
 		}
 		next += 1 / rate;
-		while (now() < next)
-			usleep((next - now()) * 1e6 + 1);
+		/* Asked once: between two answers it may have become too late to sleep. */
+		for (double left; (left = next - now()) > 0;)
+			usleep(left * 1e6 + 1);
 	}
 	atomic_store(&stopped, 1);
 	return unused;
