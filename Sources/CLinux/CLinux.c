@@ -125,6 +125,12 @@ int linux_set_fs_ids(uid_t uid, gid_t gid)
 	return (uid_t)setfsuid((uid_t)-1) == uid ? 0 : -EPERM;
 }
 
+int linux_set_thread_groups(size_t count, const gid_t groups[])
+{
+	/* Not by the C library, which does it on all threads (POSIX). */
+	return (int)syscall(SYS_setgroups, count, groups);
+}
+
 static int capabilities(long call, struct __user_cap_data_struct data[2])
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

@@ -41,6 +41,6 @@ extension MirrorFS {
         _ context: RequestContext, _ node: Node, _ name: UnsafePointer<CChar>
     ) throws(Errno) {
         guard strcmp(name, Self.accessList) == 0 else { return }
-        try clearSetGroupID(context, node) { _ in true }
+        try clearSetGroupID(context, node)
     }
 }

@@ -30,8 +30,9 @@ extension MirrorFS {
                 }
             }
             if let size = changes.size {
-                try dataChanges(context, node)
-                try truncate(node, handle, size)
+                try changingData(context, node) { () throws(Errno) in
+                    try truncate(node, handle, size)
+                }
             }
             // Last: truncating sets the modification time.
             if changes.accessTime != nil || changes.modificationTime != nil {

@@ -82,10 +82,11 @@ extension MirrorFS {
         let fd = try descriptor(handle)
         let node = try node(id)
         return try change(node, .data) { () throws(Errno) in
-            try dataChanges(context, node)
             // A file that may only grow: pwrite(2) would append instead.
             if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
-            return try source.write(to: fd, at: offset, appends: appends)
+            return try changingData(context, node) { () throws(Errno) in
+                try source.write(to: fd, at: offset, appends: appends)
+            }
         }
     }
 
@@ -129,8 +130,9 @@ extension MirrorFS {
         let fd = try descriptor(handle)
         let node = try node(id)
         try change(node, .data) { () throws(Errno) in
-            try dataChanges(context, node)
-            try Syscall.allocate(fd, mode: mode, offset: offset, length: length)
+            try changingData(context, node) { () throws(Errno) in
+                try Syscall.allocate(fd, mode: mode, offset: offset, length: length)
+            }
         }
     }
 
@@ -152,10 +154,11 @@ extension MirrorFS {
         let targetFD = try descriptor(target.handle)
         let copied = try withDescriptor(sourceNode, source.handle) { (fd) throws(Errno) in
             try change(targetNode, .data) { () throws(Errno) in
-                try dataChanges(context, targetNode)
-                return try Syscall.copyRange(
-                    from: fd, at: source.offset, to: targetFD, at: target.offset,
-                    count: count, flags: flags)
+                try changingData(context, targetNode) { () throws(Errno) in
+                    try Syscall.copyRange(
+                        from: fd, at: source.offset, to: targetFD, at: target.offset,
+                        count: count, flags: flags)
+                }
             }
         }
         touched(sourceNode)

@@ -19,11 +19,16 @@ struct Ownership: Sendable {
     private let uid = geteuid()
     private let gid = getegid()
     private let capabilities: UInt64
+    private let groups = Syscall.supplementaryGroups()
     private let canSwitch: Bool
 
+    // Of capabilities(7).
+    private static let fsetid: UInt64 = 1 << 4
+    private static let setgid: UInt64 = 1 << 6
+    private static let setuid: UInt64 = 1 << 7
+
     init() {
-        // CAP_SETGID and CAP_SETUID of capabilities(7).
-        let needed: UInt64 = 1 << 6 | 1 << 7
+        let needed = Self.setgid | Self.setuid
         capabilities = (try? Syscall.effectiveCapabilities()) ?? 0
         canSwitch = capabilities & needed == needed
     }
@@ -37,5 +42,16 @@ struct Ownership: Sendable {
         if !canSwitch || (context.uid == uid && context.gid == gid) { return try body() }
         return try Syscall.withFileSystemIDs(
             uid: context.uid, gid: context.gid, capabilities: capabilities, body)
+    }
+
+    /// Runs `body` so that SOURCE takes the set-group-ID bit from what it changes, as it would if
+    /// the caller, who is not in the file's group, changed it there.
+    func asStranger<R>(
+        _ context: RequestContext, _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
+        if !canSwitch { return try body() }
+        return try Syscall.withGroup(
+            context.gid, capabilities: capabilities & ~Self.fsetid,
+            restoring: (capabilities, groups), body)
     }
 }

@@ -61,6 +61,36 @@ extension Syscall {
         return try body()
     }
 
+    /// The process's supplementary groups: getgroups(2).
+    public static func supplementaryGroups() -> [gid_t] {
+        let count = getgroups(0, nil)
+        guard count > 0 else { return [] }
+        return Array(unsafeUninitializedCapacity: Int(count)) { groups, used in
+            used = Int(max(0, getgroups(count, groups.baseAddress)))
+        }
+    }
+
+    /// Runs `body` on the calling thread as a member of group `gid` and no other.
+    ///
+    /// - Parameters:
+    ///   - capabilities: the effective set for `body`.
+    ///   - restoring: the effective set and the supplementary groups afterwards.
+    /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
+    public static func withGroup<R>(
+        _ gid: gid_t, capabilities: UInt64,
+        restoring before: (capabilities: UInt64, groups: [gid_t]), _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
+        defer {
+            _ = linux_set_effective_capabilities(before.capabilities)
+            _ = linux_set_thread_groups(before.groups.count, before.groups)
+            _ = linux_set_fs_ids(geteuid(), getegid())
+        }
+        guard linux_set_fs_ids(geteuid(), gid) == 0 else { throw .notPermitted }
+        try check { linux_set_thread_groups(0, nil) }
+        try check { linux_set_effective_capabilities(capabilities) }
+        return try body()
+    }
+
     /// Sets the umask of the calling thread alone: umask(2), after unshare(2) with `CLONE_FS`, by
     /// which the thread also gets a working directory of its own. Threads that it starts share both
     /// with it.

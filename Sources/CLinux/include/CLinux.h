@@ -92,6 +92,9 @@ int linux_ioctl(int fd, unsigned long request, void *argument);
 
 /* Sets the calling thread's file system ids (setfsuid(2)); 0, or -EPERM if refused. */
 int linux_set_fs_ids(uid_t uid, gid_t gid);
+
+/* setgroups(2) for the calling thread alone; 0 or -1. */
+int linux_set_thread_groups(size_t count, const gid_t groups[]);
 /* The calling thread's effective capabilities (capget(2)); 0 or -1 and errno. */
 int linux_effective_capabilities(uint64_t *effective);
 /*
