@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ftrace sends every call of FUSE's request functions here first. A request that
- * is not answered goes on to the original by a jump, as if nothing had been.
+ * is not answered goes on to the original by a jump, as if nothing had been. So
+ * does the end of a write, after what it wrote has left the page cache.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/ftrace.h>
@@ -34,9 +35,15 @@ static int sf_no_original_background(struct fuse_mount *fm, struct fuse_args *ar
 	return -EIO;
 }
 
+static bool sf_no_original_write_update(struct inode *inode, loff_t end, ssize_t written)
+{
+	return false;
+}
+
 DEFINE_STATIC_CALL(sf_original, sf_no_original);
 DEFINE_STATIC_CALL(sf_original_idmap, sf_no_original_idmap);
 DEFINE_STATIC_CALL(sf_original_background, sf_no_original_background);
+DEFINE_STATIC_CALL(sf_original_write_update, sf_no_original_write_update);
 
 /* 6.1: fuse_simple_request(fm, args) */
 static noinline ssize_t sf_request(struct fuse_mount *fm, struct fuse_args *args)
@@ -65,6 +72,14 @@ static noinline int sf_request_background(struct fuse_mount *fm, struct fuse_arg
 	return static_call(sf_original_background)(fm, args, gfp);
 }
 
+/* fuse_write_update_attr(inode, end, written): the last thing that a write(2) does. */
+static noinline bool sf_write_update(struct inode *inode, loff_t end, ssize_t written)
+{
+	if (written > 0)
+		sf_drop_written(inode, end - written, end - 1);
+	return static_call(sf_original_write_update)(inode, end, written);
+}
+
 static void notrace sf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				struct ftrace_regs *fregs)
 {
@@ -73,10 +88,9 @@ static void notrace sf_redirect(unsigned long ip, unsigned long parent_ip, struc
 
 /* Without FTRACE_OPS_FL_RECURSION, a guard: sf_redirect calls nothing. */
 static struct ftrace_ops sf_ops = {.func = sf_redirect, .flags = FTRACE_OPS_FL_IPMODIFY};
-static struct ftrace_ops sf_background_ops = {
-	.func = sf_redirect,
-	.flags = FTRACE_OPS_FL_IPMODIFY,
-};
+static struct ftrace_ops sf_background_ops = {.func = sf_redirect, .flags = FTRACE_OPS_FL_IPMODIFY};
+static struct ftrace_ops sf_write_update_ops = {.func = sf_redirect,
+						.flags = FTRACE_OPS_FL_IPMODIFY};
 
 /* The address of a function's ftrace site; 0 if there is no such function. */
 static unsigned long sf_site(const char *symbol)
@@ -113,35 +127,54 @@ static void sf_restore_site(struct ftrace_ops *ops)
 	ftrace_free_filter(ops);
 }
 
+/* As sf_site, and says which one is missing. */
+static unsigned long sf_needed_site(const char *symbol)
+{
+	unsigned long site = sf_site(symbol);
+
+	if (!site)
+		pr_err("no function %s in this kernel\n", symbol);
+	return site;
+}
+
 int sf_hook_init(void)
 {
-	unsigned long background = sf_site("fuse_simple_background");
+	unsigned long background = sf_needed_site("fuse_simple_background");
+	unsigned long write_update = sf_needed_site("fuse_write_update_attr");
 	unsigned long idmap = sf_site("__fuse_simple_request");
-	unsigned long site = idmap ?: sf_site("fuse_simple_request");
+	unsigned long site = idmap ?: sf_needed_site("fuse_simple_request");
 	int error;
 
-	if (!site || !background) {
-		pr_err("no function %s in this kernel\n",
-		       site ? "fuse_simple_background" : "fuse_simple_request");
+	if (!site || !background || !write_update)
 		return -EOPNOTSUPP;
-	}
 	if (idmap)
 		static_call_update(sf_original_idmap, (void *)(site + MCOUNT_INSN_SIZE));
 	else
 		static_call_update(sf_original, (void *)(site + MCOUNT_INSN_SIZE));
 	static_call_update(sf_original_background, (void *)(background + MCOUNT_INSN_SIZE));
+	static_call_update(sf_original_write_update, (void *)(write_update + MCOUNT_INSN_SIZE));
 
 	error = sf_redirect_site(&sf_ops, site, idmap ? (void *)sf_request_idmap : sf_request);
 	if (error)
 		return error;
 	error = sf_redirect_site(&sf_background_ops, background, sf_request_background);
 	if (error)
-		sf_restore_site(&sf_ops);
+		goto restore;
+	error = sf_redirect_site(&sf_write_update_ops, write_update, sf_write_update);
+	if (error)
+		goto restore_background;
+	return 0;
+
+restore_background:
+	sf_restore_site(&sf_background_ops);
+restore:
+	sf_restore_site(&sf_ops);
 	return error;
 }
 
 void sf_hook_exit(void)
 {
+	sf_restore_site(&sf_write_update_ops);
 	sf_restore_site(&sf_background_ops);
 	sf_restore_site(&sf_ops);
 	/*

@@ -58,6 +58,7 @@ struct sf_sink {
 bool sf_sink_open(struct sf_sink *sink, struct fuse_args *args);
 bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size);
 bool sf_sink_close(struct sf_sink *sink, u32 rest);
+void sf_drop_written(struct inode *inode, loff_t first, loff_t last);
 
 /* answer.c */
 extern struct kmem_cache *sf_read_cache; /* of struct sf_read_ctx */
