@@ -179,8 +179,8 @@ void sf_hook_exit(void)
 	sf_restore_site(&sf_ops);
 	/*
 	 * Those on their way in have arrived (tasks), those inside have left
-	 * (tasks trace: they may sleep there), and those on their way out have
-	 * jumped (tasks again).
+	 * (tasks trace: they may sleep there; who drops pages holds the module),
+	 * and those on their way out have jumped (tasks again).
 	 */
 	synchronize_rcu_tasks();
 	synchronize_rcu_tasks_trace();

@@ -41,7 +41,8 @@ struct Ownership: Sendable {
         try Syscall.setThreadMask(context.umask)
         if !canSwitch || (context.uid == uid && context.gid == gid) { return try body() }
         return try Syscall.withFileSystemIDs(
-            uid: context.uid, gid: context.gid, capabilities: capabilities, body)
+            uid: context.uid, gid: context.gid, capabilities: capabilities,
+            restoring: capabilities, body)
     }
 
     /// Runs `body` so that SOURCE takes the set-group-ID bit from what it changes, as it would if
@@ -50,8 +51,10 @@ struct Ownership: Sendable {
         _ context: RequestContext, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         if !canSwitch { return try body() }
-        return try Syscall.withGroup(
-            context.gid, capabilities: capabilities & ~Self.fsetid,
-            restoring: (capabilities, groups), body)
+        return try Syscall.withoutSupplementaryGroups(restoring: groups) { () throws(Errno) in
+            try Syscall.withFileSystemIDs(
+                uid: uid, gid: context.gid, capabilities: capabilities & ~Self.fsetid,
+                restoring: capabilities, body)
+        }
     }
 }

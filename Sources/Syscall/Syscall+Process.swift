@@ -44,17 +44,20 @@ extension Syscall {
 
     /// Runs `body` on the calling thread as a file system user: what it creates belongs to them.
     ///
-    /// - Parameter capabilities: the effective set for `body`. setfsuid(2) takes the file system
-    ///   capabilities away, and with them the rights that the daemon checks nothing against.
+    /// - Parameters:
+    ///   - capabilities: the effective set for `body`. setfsuid(2) takes the file system capabilities
+    ///     away, and with them the rights that the daemon checks nothing against.
+    ///   - before: the effective set afterwards.
     /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
     @inlinable
     public static func withFileSystemIDs<R>(
-        uid: uid_t, gid: gid_t, capabilities: UInt64, _ body: () throws(Errno) -> R
+        uid: uid_t, gid: gid_t, capabilities: UInt64, restoring before: UInt64,
+        _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         // Each may have taken effect even if the other failed, so always go back.
         defer {
             _ = linux_set_fs_ids(geteuid(), getegid())
-            _ = linux_set_effective_capabilities(capabilities)
+            _ = linux_set_effective_capabilities(before)
         }
         guard linux_set_fs_ids(uid, gid) == 0 else { throw .notPermitted }
         try check { linux_set_effective_capabilities(capabilities) }
@@ -70,24 +73,14 @@ extension Syscall {
         }
     }
 
-    /// Runs `body` on the calling thread as a member of group `gid` and no other.
-    ///
-    /// - Parameters:
-    ///   - capabilities: the effective set for `body`.
-    ///   - restoring: the effective set and the supplementary groups afterwards.
+    /// Runs `body` on the calling thread without supplementary groups.
+    /// - Parameter groups: the thread's afterwards.
     /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
-    public static func withGroup<R>(
-        _ gid: gid_t, capabilities: UInt64,
-        restoring before: (capabilities: UInt64, groups: [gid_t]), _ body: () throws(Errno) -> R
+    public static func withoutSupplementaryGroups<R>(
+        restoring groups: [gid_t], _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
-        defer {
-            _ = linux_set_effective_capabilities(before.capabilities)
-            _ = linux_set_thread_groups(before.groups.count, before.groups)
-            _ = linux_set_fs_ids(geteuid(), getegid())
-        }
-        guard linux_set_fs_ids(geteuid(), gid) == 0 else { throw .notPermitted }
         try check { linux_set_thread_groups(0, nil) }
-        try check { linux_set_effective_capabilities(capabilities) }
+        defer { _ = linux_set_thread_groups(groups.count, groups) }
         return try body()
     }
 
