@@ -30,8 +30,8 @@ extension MirrorFS {
         switch changes {
         case .none: break
         case .watch:
-            try options.watcher?.start { [unowned self] event in
-                take(event, pages)
+            try options.watcher?.start { [unowned self] change in
+                take(change, pages)
             }
         case .ttl(let milliseconds):
             try expiry.start("expire", milliseconds: milliseconds) { [unowned self] in
@@ -47,46 +47,62 @@ extension MirrorFS {
         verification.stop()
     }
 
-    private func take(_ event: WatchEvent, _ pages: PageDropper) {
-        if event.kind.contains(.overflow) {
+    private func take(_ change: SourceChange, _ pages: PageDropper) {
+        if change.kind.contains(.overflow) {
             log.warning("too many changes in SOURCE to be told: all that was cached is dropped")
             options.gauges?.count(.sourceOverflows)
             return dropEverything(pages)
         }
         options.gauges?.count(.sourceChanges)
-        if !event.kind.isDisjoint(with: .names), let handle = event.directory,
-            let name = event.name, let directory = node(handle, on: event.fileSystem)
+        let isName = !change.kind.isDisjoint(with: .names)
+        if isName, let subject = change.directory,
+            let name = change.name, let directory = void(subject)
         {
             try? coherence.withNames(of: directory.id) { (names) throws(Errno) in
                 names.revoke(parent: directory.id, name: name)
             }
-            void(directory)
+            // Of a removed directory itself inotify tells nothing, as long as it is open.
+            if change.object == nil, change.kind.isSuperset(of: [.delete, .onDirectory]) {
+                coherence.dropEverything()
+            }
         }
         // Of a directory itself there may be no other handle than its own.
-        if let handle = event.object ?? event.directory,
-            let node = node(handle, on: event.fileSystem)
+        if let subject = change.object ?? (isName ? nil : change.directory),
+            let node = void(subject), !change.kind.isDisjoint(with: .data)
         {
-            void(node)
-            if !event.kind.isDisjoint(with: .data) { pages.drop(node.id) }
+            pages.drop(node.id)
         }
     }
 
-    private func void(_ node: Node) {
-        try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+    /// - Returns: the node whose cached state is void now, if there is one.
+    private func void(_ subject: SourceChange.Subject) -> Node? {
+        switch subject {
+        case .identity(let identity):
+            return void(identity)
+        case .handle(let handle, let fileSystem):
+            do throws(Errno) {
+                guard let watcher = options.watcher else { return nil }
+                let fd = try watcher.open(handle, on: fileSystem)
+                defer { Syscall.close(fd) }
+                return void(Identity(try Syscall.status(fd)))
+            } catch {
+                // A node that is open keeps its file, so it is none of those.
+                let parked = nodes.descriptors.parked(handle).flatMap { nodes.node($0) }
+                return parked.flatMap { void($0.lockKey, { parked }) }
+            }
+        }
+    }
+
+    private func void(_ identity: Identity) -> Node? {
+        void(identity.lockKey) { nodes.node(identity) }
+    }
+
+    /// The node is looked for under its lock: one that is about to be inserted was read before.
+    private func void(_ lockKey: UInt64, _ find: () -> Node?) -> Node? {
+        try? coherence.withNode(lockKey) { (hold) throws(Errno) -> Node? in
+            guard let node = find() else { return nil }
             hold.void(nodeid: node.id, &node.versions)
-        }
-    }
-
-    /// The node that has, or had before it was removed, this handle.
-    private func node(_ handle: InodeHandle, on fileSystem: UInt64) -> Node? {
-        do throws(Errno) {
-            guard let watcher = options.watcher else { return nil }
-            let fd = try watcher.open(handle, on: fileSystem)
-            defer { Syscall.close(fd) }
-            return nodes.node(Identity(try Syscall.status(fd)))
-        } catch {
-            // A node that is open keeps its file, so it is none of those.
-            return nodes.descriptors.parked(handle).flatMap { nodes.node($0) }
+            return node
         }
     }
 

@@ -66,7 +66,10 @@ public final class MirrorFS: FileSystem {
             // The other half is for files that are open.
             nodes.descriptors.start(
                 root: fd, limit: options.openNodes ?? Int(clamping: descriptors / 2))
-            _ = nodes.insertRoot(Identity(try Syscall.status(fd)), owning: fd)
+            let status = try Syscall.status(fd)
+            let identity = Identity(status)
+            let coverage = options.watcher?.cover(identity, mode: status.st_mode, fd) ?? .whole
+            _ = nodes.insertRoot(identity, owning: fd, coverage)
         } catch {
             Syscall.close(fd)
             throw error
@@ -151,6 +154,7 @@ public final class MirrorFS: FileSystem {
                 log.error("the kernel forgot node \(id) \(-left) times more than it looked it up")
             }
             nodes.remove(node)
+            options.watcher?.uncover(node.coverage)
         }
     }
 
@@ -253,17 +257,21 @@ public final class MirrorFS: FileSystem {
             // SOURCE bound into itself: the kernel takes no root for a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }
             // Before its state is read: from then on a change is told.
-            let isCached =
-                known?.isCached
-                ?? options.watcher?.covers(
-                    device: identity.device, mode: seen.st_mode, of: source) ?? true
+            let coverage =
+                known?.coverage
+                ?? options.watcher?.cover(identity, mode: seen.st_mode, source) ?? .whole
             // Read again under the lock, since only then it may be published.
-            let status = coherence.isAccelerated ? try Syscall.status(source) : seen
-            let node =
-                known ?? nodes.insert(identity, owning: source, isCached: isCached)
+            let status: stat
+            do throws(Errno) {
+                status = coherence.isAccelerated ? try Syscall.status(source) : seen
+            } catch {
+                if known == nil { options.watcher?.uncover(coverage) }
+                throw error
+            }
+            let node = known ?? nodes.insert(identity, owning: source, coverage)
             if known != nil, let fd { Syscall.close(fd) }
             node.add(lookups: 1)
-            if isCached { hold.publish(nodeid: node.id, attributes: status, &node.versions) }
+            if node.isCached { hold.publish(nodeid: node.id, attributes: status, &node.versions) }
             return Entry(
                 nodeID: node.id, attributes: status, entryTimeout: options.entryTimeout,
                 attributeTimeout: options.attributeTimeout)

@@ -56,20 +56,30 @@ final class Node: @unchecked Sendable {
     /// What of its cached state is still true. Read and written under the node's lock only.
     var versions = Versions()
 
-    /// False on a file system whose changes behind the mount nobody can tell.
-    let isCached: Bool
+    /// How changes behind the mount are told.
+    let coverage: SourceWatcher.Coverage
+
+    /// False for a file whose changes behind the mount nobody can tell.
+    var isCached: Bool {
+        if case .none = coverage { false } else { true }
+    }
 
     /// Takes ownership of `fd`.
     init(
         id: NodeID, identity: Identity, owning fd: FileDescriptor, pool: DescriptorPool,
-        isCached: Bool = true
+        coverage: SourceWatcher.Coverage
     ) {
         self.id = id
-        self.isCached = isCached
+        self.coverage = coverage
         self.identity = identity
         self.pool = pool
         number = Atomic(fd.rawValue)
-        state = Atomic(id == rootNodeID ? State.pinned : State.open)
+        // A watch of its own tells of the file by its inode number, which is its own while it is open.
+        if case .inode = coverage {
+            state = Atomic(State.pinned)
+        } else {
+            state = Atomic(id == rootNodeID ? State.pinned : State.open)
+        }
         pool.didOpen()
     }
 

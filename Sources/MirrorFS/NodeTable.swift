@@ -65,17 +65,22 @@ public final class NodeTable: Sendable {
     ///
     /// The caller holds the lock of `identity` and has found no node there.
     func insert(
-        _ identity: Identity, owning fd: FileDescriptor, isCached: Bool = true
+        _ identity: Identity, owning fd: FileDescriptor, _ coverage: SourceWatcher.Coverage
     ) -> Node {
         let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
         return add(
             Node(
-                id: id, identity: identity, owning: fd, pool: descriptors, isCached: isCached))
+                id: id, identity: identity, owning: fd, pool: descriptors, coverage: coverage))
     }
 
     /// Adds the root. Takes ownership of `fd`.
-    func insertRoot(_ identity: Identity, owning fd: FileDescriptor) -> Node {
-        add(Node(id: rootNodeID, identity: identity, owning: fd, pool: descriptors))
+    func insertRoot(
+        _ identity: Identity, owning fd: FileDescriptor, _ coverage: SourceWatcher.Coverage
+    ) -> Node {
+        add(
+            Node(
+                id: rootNodeID, identity: identity, owning: fd, pool: descriptors,
+                coverage: coverage))
     }
 
     private func add(_ node: Node) -> Node {

@@ -4,6 +4,7 @@ import SystemPackage
 
 /// What happened to a file on a file system that is watched (fanotify(7)).
 public struct WatchEvent {
+    /// inotify(7) has the same bits.
     public struct Kind: OptionSet, Sendable {
         public let rawValue: UInt64
         public init(rawValue: UInt64) { self.rawValue = rawValue }
@@ -18,6 +19,8 @@ public struct WatchEvent {
         public static let movedTo = Self(FAN_MOVED_TO)
         public static let create = Self(FAN_CREATE)
         public static let delete = Self(FAN_DELETE)
+        /// What is watched has another name now.
+        public static let moved = Self(FAN_MOVE_SELF)
         /// Events were lost.
         public static let overflow = Self(FAN_Q_OVERFLOW)
         /// Not an event: also of directories.

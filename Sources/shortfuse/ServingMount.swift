@@ -32,6 +32,10 @@ final class ServingMount {
         let source = FilePath(daemon.plan.source)
         // Before anything of SOURCE is read.
         let watcher = changes == .watch ? try SourceWatcher(source: source) : nil
+        if let fallback = watcher?.fallback {
+            daemon.log.notice(
+                "\(source): watched file by file by inotify, since fanotify cannot (\(fallback))")
+        }
         let nodes = NodeTable(gauge: counters.nodes)
         let cache = try KernelCache(
             options: .init(

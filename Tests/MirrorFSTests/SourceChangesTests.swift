@@ -21,7 +21,9 @@ import Testing
             byteCount: CacheGauges.byteCount, alignment: 8)
         let root = RequestContext(uid: geteuid(), gid: getegid())
 
-        init(_ changes: SourceChanges, openNodes: Int? = nil) throws {
+        init(
+            _ changes: SourceChanges, openNodes: Int? = nil, byInode: Bool = false
+        ) throws {
             var template = Array("/tmp/mirror-test.XXXXXX".utf8CString)
             source = String(cString: try #require(mkdtemp(&template)))
             memory.initializeMemory(as: UInt8.self, repeating: 0, count: CacheGauges.byteCount)
@@ -34,7 +36,9 @@ import Testing
             var options = MirrorFS.Options()
             options.gauges = gauges
             options.openNodes = openNodes
-            if changes == .watch { options.watcher = try SourceWatcher(source: FilePath(source)) }
+            if changes == .watch {
+                options.watcher = try SourceWatcher(source: FilePath(source), byInode: byInode)
+            }
             mirror = try MirrorFS(
                 source: FilePath(source), nodes: nodes, coherence: Coherence(cache: cache),
                 options: options, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -137,8 +141,9 @@ import Testing
         }
     }
 
-    @Test(arguments: Change.allCases) func isForgotten(_ change: Change) throws {
-        let mirror = try Mirror(.watch)
+    @Test(arguments: Change.allCases, [false, true])
+    func isForgotten(_ change: Change, byInode: Bool) throws {
+        let mirror = try Mirror(.watch, byInode: byInode)
         try mirror.behind("printf old >file")
         usleep(50_000)
         let node = try warm(mirror)
@@ -159,11 +164,13 @@ import Testing
         #expect(try answers(mirror, node) == .all)
     }
 
-    @Test func unrelatedChangesForgetNothing() throws {
-        let mirror = try Mirror(.watch)
+    @Test(arguments: [false, true]) func unrelatedChangesForgetNothing(byInode: Bool) throws {
+        let mirror = try Mirror(.watch, byInode: byInode)
         try mirror.behind("printf old >file; mkdir sub; : >sub/a")
         usleep(50_000)
         let node = try warm(mirror)
+        // File by file, what nobody has looked up is not told.
+        if byInode { _ = try mirror.lookup("a", in: try mirror.lookup("sub")) }
         let seen = mirror.gauges[.sourceChanges]
         try mirror.behind("printf new >sub/a; rm sub/a")
         #expect(mirror.eventually { mirror.gauges[.sourceChanges] > seen + 1 })
@@ -186,15 +193,16 @@ import Testing
     }
 
     /// The queue holds 16,384 events; the thread that empties it waits for a lock that the test has.
-    @Test func aFullQueueForgetsEverything() throws {
-        let mirror = try Mirror(.watch)
-        try mirror.behind("printf old >file; : >held")
+    @Test(arguments: [false, true]) func aFullQueueForgetsEverything(byInode: Bool) throws {
+        let mirror = try Mirror(.watch, byInode: byInode)
+        try mirror.behind("printf old >file; : >held; mkdir many")
         usleep(50_000)
         let node = try warm(mirror)
+        _ = try mirror.lookup("many")
         let held = try mirror.mirror.node(try mirror.lookup("held"))
         try mirror.mirror.coherence.withNode(held.lockKey) { (_) throws(Errno) in
             do {
-                try mirror.behind("printf x >held; mkdir many; cd many; seq 20000 | xargs touch")
+                try mirror.behind("printf x >held; cd many; seq 20000 | xargs touch")
             } catch {
                 throw .ioError
             }
@@ -211,6 +219,32 @@ import Testing
                 _ = try warm(mirror)
                 return try answers(mirror, node) == .all
             })
+    }
+
+    /// What inotify tells of too little: a directory that is removed, or replaced, while it is known, and
+    /// a file that changes by a name in a directory that nobody has looked up.
+    @Test(
+        arguments: ["rmdir dir", "mkdir other; mv -T other dir", ": >hidden/other"], [false, true])
+    func isForgottenFromAfar(_ change: String, byInode: Bool) throws {
+        let mirror = try Mirror(.watch, byInode: byInode)
+        try mirror.behind("mkdir dir hidden; : >file; ln file hidden/other")
+        usleep(50_000)
+        let nodes = try [mirror.lookup("dir"), mirror.lookup("file")]
+        for node in nodes { #expect(try mirror.cache.getattr(node).reply != nil) }
+        try mirror.behind(change)
+        let changed = change.hasPrefix(":") ? nodes[1] : nodes[0]
+        #expect(try mirror.eventually { try mirror.cache.getattr(changed).reply == nil })
+    }
+
+    /// Watches end with their nodes.
+    @Test func forgottenNodesAreNotWatched() throws {
+        let mirror = try Mirror(.watch, byInode: true)
+        try mirror.behind("seq 100 | xargs touch")
+        let nodes = try (1...100).map { try mirror.lookup("\($0)") }
+        let watcher = try #require(mirror.mirror.options.watcher)
+        #expect(watcher.inodes.count == 101)
+        for node in nodes { mirror.mirror.forget(node: node, count: 1) }
+        #expect(watcher.inodes.count == 1)
     }
 
     /// A node that is not open, of a file that is gone: only the handle is left of both.
