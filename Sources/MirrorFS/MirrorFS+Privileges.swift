@@ -6,33 +6,38 @@ import SystemPackage
 /// What SOURCE's kernel would have done or hidden for the caller, and does not for the daemon, which
 /// is privileged. Privileged callers are those with uid 0: FUSE does not tell their capabilities.
 extension MirrorFS {
-    /// Runs `body`, which changes the data or size of `node`, so that the set-user-ID and set-group-ID
-    /// bits go where SOURCE would take them from the caller. When it does differs between kernels and
-    /// file systems (setattr_should_drop_suidgid of fs/attr.c; Linux 6.1 does not where a hole is
-    /// punched behind the end), so SOURCE is to decide: the kernel leaves it to us by
-    /// FUSE_HANDLE_KILLPRIV. The caller holds the node.
+    /// Runs `body`, which changes the data or size of `node`, so that the set-group-ID bit goes where
+    /// SOURCE would take it from the caller. When it does differs between kernels and file systems
+    /// (setattr_should_drop_sgid of fs/attr.c; Linux 6.1 does not where a hole is punched behind the
+    /// end), so SOURCE is to decide.
+    ///
+    /// The kernel has cleared it already where the group may execute, and the set-user-ID bit always
+    /// (fuse_setattr of fs/fuse/dir.c). The caller holds the node.
     func changingData<R>(
         _ context: RequestContext, _ node: Node, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
-        if context.uid == 0 { return try body() }
-        let status = try Syscall.status(node.fd)
-        guard status.st_mode & S_IFMT == S_IFREG, status.st_mode & (S_ISUID | S_ISGID) != 0 else {
-            return try body()
-        }
-        let group = context.isMember(of: status.st_gid) ? status.st_gid : context.gid
-        return try ownership.losingSetIDs(memberOf: group, body)
+        guard let mode = try modeOfForeignGroup(context, node), mode & (S_IXGRP | S_IFMT) == S_IFREG
+        else { return try body() }
+        return try ownership.asStranger(context, body)
     }
 
     /// Clears the set-group-ID bit, unless the caller is in the file's group. The caller holds the
     /// node.
     func clearSetGroupID(_ context: RequestContext, _ node: Node) throws(Errno) {
-        if context.uid == 0 { return }
-        let status = try Syscall.status(node.fd)
-        guard status.st_mode & S_ISGID != 0, !context.isMember(of: status.st_gid) else { return }
-        let mode = status.st_mode & 0o7777 & ~S_ISGID
+        guard let mode = try modeOfForeignGroup(context, node) else { return }
         try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try Syscall.changeMode(at: .workingDirectory, path, to: mode)
+            try Syscall.changeMode(at: .workingDirectory, path, to: mode & 0o7777 & ~S_ISGID)
         }
+    }
+
+    /// The mode of `node` if it has the set-group-ID bit and the caller is not in the group.
+    private func modeOfForeignGroup(
+        _ context: RequestContext, _ node: Node
+    ) throws(Errno) -> mode_t? {
+        if context.uid == 0 { return nil }
+        let status = try Syscall.status(node.fd)
+        let isForeign = status.st_mode & S_ISGID != 0 && !context.isMember(of: status.st_gid)
+        return isForeign ? status.st_mode : nil
     }
 
     /// The names of extended attributes at `path` that the caller may see: listxattr(2) hides those

@@ -84,9 +84,9 @@ public final class MirrorFS: FileSystem {
             .spliceRead,
             // With it the kernel leaves the set-user-id bits of a file that it truncates.
             .atomicTruncate,
+            // The daemon writes with CAP_FSETID, by which SOURCE would keep set-user-id bits.
+            .handlesKillPrivileges,
         ])
-        // When set-user-id and set-group-id bits go, SOURCE decides: see `changingData`.
-        connection.wanted.insert(.handlesKillPrivileges)
         // A symbolic link never changes: the kernel may keep the target as long as the node.
         connection.wanted.insert(.cacheSymlinks)
         if options.accessControlLists, keepsAccessControlLists {

@@ -45,15 +45,15 @@ struct Ownership: Sendable {
             restoring: capabilities, body)
     }
 
-    /// Runs `body` so that SOURCE takes set-user-ID and set-group-ID bits from what it changes, as it
-    /// would if somebody without privileges, who is in `group` and no other, changed it there.
-    func losingSetIDs<R>(
-        memberOf group: gid_t, _ body: () throws(Errno) -> R
+    /// Runs `body` so that SOURCE takes the set-group-ID bit from what it changes, as it would if
+    /// the caller, who is not in the file's group, changed it there.
+    func asStranger<R>(
+        _ context: RequestContext, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         if !canSwitch { return try body() }
         return try Syscall.withoutSupplementaryGroups(restoring: groups) { () throws(Errno) in
             try Syscall.withFileSystemIDs(
-                uid: uid, gid: group, capabilities: capabilities & ~Self.fsetid,
+                uid: uid, gid: context.gid, capabilities: capabilities & ~Self.fsetid,
                 restoring: capabilities, body)
         }
     }
