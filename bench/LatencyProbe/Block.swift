@@ -7,15 +7,17 @@ import SystemPackage
 /// The calls of one round: paths as C strings, expectations, and room for one sample each, made
 /// before the clock starts, so that nothing is allocated or counted by reference while it runs.
 final class Block {
-    private struct Call {
+    struct Call {
         let path: UnsafeMutablePointer<CChar>
+        /// Where in the file, of a call that reads or writes a piece of it.
+        let offset: Int
         let expected: Expectation
     }
 
-    private let operation: Operation
-    private let calls: UnsafeMutableBufferPointer<Call>
+    let operation: Operation
+    let calls: UnsafeMutableBufferPointer<Call>
     /// Aligned as O_DIRECT may demand.
-    private let buffer: UnsafeMutableRawPointer
+    let buffer: UnsafeMutableRawPointer
     /// Nanoseconds per call of the last `run`.
     let samples: UnsafeMutableBufferPointer<UInt64>
 
@@ -24,11 +26,14 @@ final class Block {
         calls = .allocate(capacity: entries.count)
         _ = calls.initialize(
             fromContentsOf: entries.map { entry in
-                Call(path: Self.cString(entry.path), expected: operation.expectation(of: entry))
+                Call(
+                    path: Self.cString(entry.path), offset: (entry as? Piece)?.offset ?? 0,
+                    expected: operation.expectation(of: entry))
             })
         samples = .allocate(capacity: entries.count)
         samples.initialize(repeating: 0)
-        buffer = .allocate(byteCount: DataSet.largestSize, alignment: 4096)
+        buffer = .allocate(byteCount: LargeFile.chunk, alignment: 4096)
+        buffer.initializeMemory(as: UInt8.self, repeating: 0x5A, count: LargeFile.chunk)
     }
 
     deinit {
@@ -69,6 +74,14 @@ final class Block {
             case .readlink: timeReadlink(root, count)
             case .getxattrAbsent: timeGetxattrAbsent(count)
             case .readdirStat: timeReaddirStat(root, count)
+            case .create: timeCreate(root, count)
+            case .unlink: timeUnlink(root, count)
+            case .readSequential, .readRandom: try timeRead(root, count)
+            case .writeSequential: try timeWrite(root, count)
+            case .readdirLarge: timeReaddir(root, count)
+            case .list: timeList([], count)
+            case .listRecursive: timeList(["-R"], count)
+            case .listLong: timeList(["-l"], count)
             }
         if let failure { throw failure }
     }
@@ -76,7 +89,7 @@ final class Block {
     /// The timed loop. `call` is on the clock and says whether it went through, `isRight` looks at
     /// the result afterwards. Ends with the first that is wrong.
     @inline(__always)
-    private func time(
+    func time(
         _ count: Int, _ call: (Call) -> Bool, isRight: (Expectation) -> Bool = { _ in true }
     ) -> ProbeError? {
         let calls = calls
@@ -92,7 +105,7 @@ final class Block {
         return nil
     }
 
-    private func failure(_ call: Call) -> ProbeError {
+    func failure(_ call: Call) -> ProbeError {
         let what = "\(operation.rawValue) of \(String(cString: call.path))"
         return errno == 0
             ? ProbeError("\(what): not the result that the data set demands")

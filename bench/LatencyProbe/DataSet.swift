@@ -20,6 +20,12 @@ struct DataSet {
     let listing: Listing
     /// 2,000 files of 1–16 KiB, three components deep, as a training set may be laid out.
     let epoch: [RegularFile]
+    /// Names that come and go.
+    let scratch: [Scratch]
+    let large = LargeFile(path: "large/read", size: 64 << 20, seed: seed(6, 0))
+    let written = LargeFile(path: "large/written", size: 16 << 20, seed: seed(7, 0))
+    /// 100,000 files in one directory.
+    let crowd = Crowd(path: "crowd", count: 100_000)
 
     /// Files for each operation that does not use all of `small`: a few rounds make a 99th
     /// percentile of them.
@@ -44,11 +50,24 @@ struct DataSet {
         }
         listing = Self.makeListing(set: 4)
         epoch = Self.makeEpoch(set: 5)
+        scratch = Self.places(2 * Self.some, depth: depth, in: "scratch").map {
+            Scratch(path: $0.file)
+        }
     }
 
-    /// All that has to be made.
-    var entries: [any Entry] {
-        small + size1K + size16K + size64K + links + [listing] + epoch
+    /// All that has to be made for these operations; what the usual ones need, in any case.
+    func entries(for operations: [Operation]) -> [any Entry] {
+        var entries: [any Entry] =
+            small + size1K + size16K + size64K + links + [listing] + epoch + scratch
+        let operations = Set(operations)
+        if operations.contains(.readSequential) || operations.contains(.readRandom) {
+            entries.append(large)
+        }
+        if operations.contains(.writeSequential) { entries.append(written) }
+        if !operations.isDisjoint(with: [.readdirLarge, .list, .listRecursive, .listLong]) {
+            entries.append(crowd)
+        }
+        return entries
     }
 
     /// One for each file, so that their contents differ.

@@ -44,7 +44,7 @@ struct Root {
         ProbeError("\(name)/\(path): \(what)")
     }
 
-    fileprivate func makeParents(of path: String) throws {
+    func makeParents(of path: String) throws {
         var parent = ""
         for component in path.split(separator: "/").dropLast() {
             parent += component

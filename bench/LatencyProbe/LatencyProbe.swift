@@ -40,6 +40,17 @@ struct LatencyProbe: ParsableCommand {
                                       one call for a directory of 1,000 files; 2 calls
               epoch                   openat, read, close; 2,000 files of 1-16 KiB, 3
                                       deep, shuffled anew each round; half the rounds
+            and only if named:
+              create                  openat with O_CREAT|O_EXCL, close; 200 names
+              unlink                  unlinkat; 200 empty files
+              read-sequential         pread of 1 MiB; 64 pieces of a file. Before, a
+                                      mount's page cache (not SOURCE's) loses the file
+              read-random             the same of 4 KiB; 1,000 pieces, no read-ahead
+              write-sequential        pwrite of 1 MiB; 16 pieces of a file
+              readdir-large           openat, getdents64 of all, close: one call for
+                                      a directory of 100,000 empty files
+              ls, ls-R, ls-l          that command on it
+            --prepare makes the files of these only if they are named, too.
 
             Example:
               latency-probe --prepare /srv/data
@@ -54,7 +65,7 @@ struct LatencyProbe: ParsableCommand {
 
     @Option(
         name: .customLong("operation"),
-        help: "Operation to measure; may be repeated (default: all).")
+        help: "Operation to measure; may be repeated (default: all but the last ones above).")
     var operations: [Operation] = []
 
     @Option(help: "Files of 4096 bytes in the data set.")
@@ -86,7 +97,7 @@ struct LatencyProbe: ParsableCommand {
         let dataSet = DataSet(files: files, depth: depth)
         if let prepare {
             let root = try Root(prepare)
-            for entry in dataSet.entries { try entry.create(below: root) }
+            for entry in dataSet.entries(for: operations) { try entry.create(below: root) }
         }
         if subjects.isEmpty { return }
 
@@ -96,7 +107,7 @@ struct LatencyProbe: ParsableCommand {
         let subjects = try subjects.map { try Subject($0) }
         var probe = Probe(subjects: subjects, dataSet: dataSet)
         var rows: [Row] = []
-        for operation in operations.isEmpty ? Operation.allCases : operations {
+        for operation in operations.isEmpty ? Array(Operation.usual) : operations {
             rows += try probe.measure(operation, rounds: rounds)
         }
 

@@ -15,6 +15,20 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
     case getxattrAbsent = "getxattr-absent"
     case readdirStat = "readdir-stat"
     case epoch
+    case create
+    case unlink
+    case readSequential = "read-sequential"
+    case readRandom = "read-random"
+    case writeSequential = "write-sequential"
+    case readdirLarge = "readdir-large"
+    case list = "ls"
+    case listRecursive = "ls-R"
+    case listLong = "ls-l"
+
+    /// Those that are measured unless others are named: the rest take long, or much room.
+    static var usual: ArraySlice<Operation> {
+        allCases.prefix { $0 != .create }
+    }
 
     /// What the operation is run on, once a round for each.
     func entries(in dataSet: DataSet) -> [any Entry] {
@@ -29,6 +43,11 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         // Twice, for two samples a round: each takes as long as 1,000 calls of stat.
         case .readdirStat: [dataSet.listing, dataSet.listing]
         case .epoch: dataSet.epoch
+        case .create, .unlink: dataSet.scratch
+        case .readSequential: dataSet.large.chunks
+        case .readRandom: dataSet.large.scattered(1000)
+        case .writeSequential: dataSet.written.chunks
+        case .readdirLarge, .list, .listRecursive, .listLong: [dataSet.crowd]
         }
     }
 
@@ -36,6 +55,9 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
     func rounds(of rounds: Int) -> Int {
         self == .epoch ? (rounds + 1) / 2 : rounds
     }
+
+    /// Whether the files' content is to be as made: not if the operation itself writes it.
+    var isChecked: Bool { self != .writeSequential }
 
     /// In another order each round, the same for all subjects.
     var isShuffled: Bool { self == .epoch }
@@ -55,6 +77,12 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         case let listing as Listing:
             let total = listing.files.reduce(0) { $0 + $1.size }
             return Expectation(size: listing.files.count, check: UInt64(total))
+        case let crowd as Crowd:
+            return Expectation(size: crowd.count, check: 0)
+        case let piece as Piece:
+            return Expectation(
+                size: piece.size,
+                check: piece.file.lastBytes(before: piece.offset + piece.size))
         case let link as SymbolicLink:
             let target = Array(link.target.utf8)
             return Expectation(

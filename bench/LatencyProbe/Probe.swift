@@ -24,7 +24,7 @@ struct Probe {
         var tallies: [Tally] = []
         for subject in subjects {
             try subject.forgetNodes()
-            try check(entries, on: subject)
+            if operation.isChecked { try check(entries, on: subject) }
             if try isPossible(operation, block, on: subject) {
                 tallies.append(Tally(subject: subject))
             }
@@ -62,7 +62,9 @@ struct Probe {
     ) throws -> Bool {
         do {
             try subject.root.asWorkingDirectory {
-                try block.run(under: subject.root.descriptor, count: 1)
+                let root = subject.root.descriptor
+                try block.prepare(under: root, isMount: subject.isMount)
+                try block.run(under: root, count: 1)
             }
             return true
         } catch let error as ProbeError {
@@ -89,7 +91,9 @@ struct Probe {
             try subject.root.asWorkingDirectory {
                 // So that a subject does not pay for its neighbour's hold on the processor's caches
                 // and for its own daemon's sleep. Where few calls make a round, one takes long.
+                try block.prepare(under: root, isMount: subject.isMount)
                 try block.run(under: root, count: min(50, block.count / 10))
+                try block.prepare(under: root, isMount: subject.isMount)
                 let before = try subject.requestCount()
                 try block.run(under: root)
                 let after = try subject.requestCount()

@@ -28,6 +28,8 @@ struct Subject {
     /// Open, so that no subject pays for its mount point's own path.
     let root: Root
     private let requests: RequestFile?
+    /// Has a daemon of its own.
+    var isMount: Bool { requests != nil }
 
     init(_ argument: SubjectArgument) throws {
         name = argument.name

@@ -1,0 +1,129 @@
+import Glibc
+import Syscall
+import SystemPackage
+
+/// Operations that need something done before the clock starts.
+extension Block {
+    /// Brings about what `run` starts from: names that are not there, files that are, or a mount
+    /// whose page cache has nothing of what is read, while that of SOURCE keeps all.
+    func prepare(under root: CInt, isMount: Bool) throws {
+        switch operation {
+        case .create:
+            for call in calls where unlinkat(root, call.path, 0) != 0 && errno != ENOENT {
+                throw failure(call)
+            }
+        case .unlink:
+            for call in calls {
+                let file = openat(root, call.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+                guard file >= 0 else { throw failure(call) }
+                close(file)
+            }
+        case .readSequential, .readRandom:
+            if isMount {
+                try withFile(root, O_RDONLY) { posix_fadvise($0, 0, 0, POSIX_FADV_DONTNEED) }
+            }
+        default:
+            break
+        }
+    }
+
+    /// All calls are on one file.
+    private func withFile(_ root: CInt, _ flags: CInt, _ body: (CInt) throws -> Void) throws {
+        guard let first = calls.first else { return }
+        let file = openat(root, first.path, flags | O_CLOEXEC)
+        guard file >= 0 else { throw failure(first) }
+        defer { close(file) }
+        try body(file)
+    }
+
+    func timeCreate(_ root: CInt, _ count: Int) -> ProbeError? {
+        time(count) { call in
+            let file = openat(root, call.path, O_WRONLY | O_CREAT | O_EXCL, 0o644)
+            return file >= 0 && close(file) == 0
+        }
+    }
+
+    func timeUnlink(_ root: CInt, _ count: Int) -> ProbeError? {
+        time(count) { call in unlinkat(root, call.path, 0) == 0 }
+    }
+
+    func timeRead(_ root: CInt, _ count: Int) throws -> ProbeError? {
+        let buffer = buffer
+        var failure: ProbeError?
+        try withFile(root, O_RDONLY) { file in
+            if operation == .readRandom { posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) }
+            failure = time(count) { call in
+                pread(file, buffer, call.expected.size, call.offset) == call.expected.size
+            } isRight: { expected in
+                lastWord(of: UnsafeRawBufferPointer(start: buffer, count: expected.size))
+                    == expected.check
+            }
+        }
+        return failure
+    }
+
+    func timeWrite(_ root: CInt, _ count: Int) throws -> ProbeError? {
+        let buffer = buffer
+        var failure: ProbeError?
+        try withFile(root, O_WRONLY) { file in
+            failure = time(count) { call in
+                pwrite(file, buffer, call.expected.size, call.offset) == call.expected.size
+            }
+        }
+        return failure
+    }
+
+    func timeReaddir(_ root: CInt, _ count: Int) -> ProbeError? {
+        // As much as glibc's readdir(3) asks for.
+        let buffer = UnsafeMutableRawBufferPointer(start: buffer, count: 32 * 1024)
+        var entries = 0
+        return time(count) { call in
+            let directory = openat(root, call.path, O_RDONLY | O_DIRECTORY)
+            guard directory >= 0 else { return false }
+            entries = countEntries(of: directory, using: buffer)
+            return close(directory) == 0
+        } isRight: { expected in
+            entries == expected.size
+        }
+    }
+
+    /// But "." and ".."; -1 with errno set.
+    private func countEntries(
+        of directory: CInt, using buffer: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        var entries = -2
+        do throws(Errno) {
+            while try Syscall.readDirectory(
+                FileDescriptor(rawValue: directory), using: buffer,
+                { _ in
+                    entries += 1
+                    return true
+                })
+            {}
+        } catch {
+            errno = error.rawValue
+            return -1
+        }
+        return entries
+    }
+
+    /// ls(1) with `options` on a directory below the working one.
+    func timeList(_ options: [String], _ count: Int) -> ProbeError? {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+        let fixed = (["ls"] + options).map { strdup($0) }
+        defer { for argument in fixed { free(argument) } }
+        // One locale for all: sorting is not what is measured.
+        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("LC_ALL=C"), nil]
+        defer { free(environment[0]) }
+        return time(count) { call in
+            var arguments = fixed + [call.path, nil]
+            var child = pid_t()
+            var status: CInt = 0
+            return posix_spawn(&child, "/bin/ls", &actions, nil, &arguments, &environment) == 0
+                && waitpid(child, &status, 0) == child && status == 0
+        }
+    }
+}
