@@ -15,10 +15,15 @@ extension MirrorFS {
             }
         }
         let fd = try reopen(node, flags: flags)
-        guard coherence.isAccelerated, flags & (O_ACCMODE | Flag.noAccessTime) == O_RDONLY,
+        if coherence.isAccelerated, flags & (O_ACCMODE | Flag.noAccessTime) == O_RDONLY,
             let file = reserve(node, flags: flags)
-        else { return OpenFile(handle: FileHandle(fd)) }
-        Syscall.close(fd)
+        {
+            Syscall.close(fd)
+            return file
+        }
+        var file = OpenFile(handle: FileHandle(fd))
+        // What was only read has nothing to flush.
+        file.skipsFlush = flags & O_ACCMODE == O_RDONLY
         return file
     }
 
