@@ -5,8 +5,9 @@ import SystemPackage
 /// Operations that need something done before the clock starts.
 extension Block {
     /// Brings about what `run` starts from: names that are not there, files that are, or a mount
-    /// whose page cache has nothing of what is read, while that of SOURCE keeps all.
-    func prepare(under root: CInt, isMount: Bool) throws {
+    /// whose page cache has nothing of what is read, while SOURCE's has all.
+    /// - Parameter source: SOURCE itself, if `root` is a mount of it.
+    func prepare(under root: CInt, source: CInt?) throws {
         switch operation {
         case .create:
             for call in calls where unlinkat(root, call.path, 0) != 0 && errno != ENOENT {
@@ -19,9 +20,10 @@ extension Block {
                 close(file)
             }
         case .readSequential, .readRandom:
-            if isMount {
-                try withFile(root, O_RDONLY) { posix_fadvise($0, 0, 0, POSIX_FADV_DONTNEED) }
-            }
+            guard let source else { return }
+            try withFile(root, O_RDONLY) { _ = posix_fadvise($0, 0, 0, POSIX_FADV_DONTNEED) }
+            // passthrough_ll takes away what it sends on (FUSE_BUF_SPLICE_MOVE).
+            try withFile(source, O_RDONLY) { while read($0, buffer, LargeFile.chunk) > 0 {} }
         default:
             break
         }
@@ -87,19 +89,21 @@ extension Block {
         }
     }
 
-    /// But "." and ".."; -1 with errno set.
+    /// But "." and "..", which not every file system lists; -1 with errno set.
     private func countEntries(
         of directory: CInt, using buffer: UnsafeMutableRawBufferPointer
     ) -> Int {
-        var entries = -2
+        var entries = 0
         do throws(Errno) {
-            while try Syscall.readDirectory(
-                FileDescriptor(rawValue: directory), using: buffer,
-                { _ in
-                    entries += 1
+            var isMore = true
+            while isMore {
+                isMore = try Syscall.readDirectory(
+                    FileDescriptor(rawValue: directory), using: buffer
+                ) { entry in
+                    if entry.name[0] != CChar(UInt8(ascii: ".")) { entries += 1 }
                     return true
-                })
-            {}
+                }
+            }
         } catch {
             errno = error.rawValue
             return -1

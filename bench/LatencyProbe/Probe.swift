@@ -63,7 +63,7 @@ struct Probe {
         do {
             try subject.root.asWorkingDirectory {
                 let root = subject.root.descriptor
-                try block.prepare(under: root, isMount: subject.isMount)
+                try block.prepare(under: root, source: source(of: subject))
                 try block.run(under: root, count: 1)
             }
             return true
@@ -76,6 +76,12 @@ struct Probe {
                     + "(\(String(cString: strerror(refusal))))")
             return false
         }
+    }
+
+    /// The directory that `subject` mirrors, if it was given, too: as the first.
+    private func source(of subject: Subject) -> CInt? {
+        guard let first = subjects.first, !first.isMount, subject.isMount else { return nil }
+        return first.root.descriptor
     }
 
     /// Rotates by one each round, and runs backwards every other round.
@@ -91,9 +97,9 @@ struct Probe {
             try subject.root.asWorkingDirectory {
                 // So that a subject does not pay for its neighbour's hold on the processor's caches
                 // and for its own daemon's sleep. Where few calls make a round, one takes long.
-                try block.prepare(under: root, isMount: subject.isMount)
+                try block.prepare(under: root, source: source(of: subject))
                 try block.run(under: root, count: min(50, block.count / 10))
-                try block.prepare(under: root, isMount: subject.isMount)
+                try block.prepare(under: root, source: source(of: subject))
                 let before = try subject.requestCount()
                 try block.run(under: root)
                 let after = try subject.requestCount()
