@@ -87,6 +87,8 @@ public final class MirrorFS: FileSystem {
             // The daemon writes with CAP_FSETID, by which SOURCE would keep set-user-id bits.
             .handlesKillPrivileges,
         ])
+        // Large reads go from SOURCE's page cache to the mount's without a buffer in between.
+        connection.wanted.insert(.spliceWrite)
         // A symbolic link never changes: the kernel may keep the target as long as the node.
         connection.wanted.insert(.cacheSymlinks)
         if options.accessControlLists, keepsAccessControlLists {
