@@ -18,12 +18,14 @@ need() {
 need bpftool jq pgrep pkill setpriv
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/shortfuse-test.XXXXXX")
-# Copied: in the VM the checkout is slow, and a daemon must not wait for it.
+# Copied: in the VM the checkout is slow, and a daemon must not wait for it. SHORTFUSE in the
+# environment is tested instead of what scripts/build left.
+mkdir -p "$WORK/bin"
+cp "${SHORTFUSE:-$ROOT/.build/release/shortfuse}" "$WORK/bin/shortfuse"
+cp "$TOOLS/hammer" "$TOOLS/attach-probe" "$TOOLS/io-check" "$WORK/bin/"
 SHORTFUSE=$WORK/bin/shortfuse
 # shellcheck disable=SC2034 # for the tests
 HAMMER=$WORK/bin/hammer
-mkdir -p "$WORK/bin"
-cp "$ROOT/.build/release/shortfuse" "$TOOLS/hammer" "$TOOLS/attach-probe" "$TOOLS/io-check" "$WORK/bin/"
 
 fail() {
     printf '    %s\n' "$*" >&2
