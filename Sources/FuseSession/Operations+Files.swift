@@ -25,8 +25,7 @@ func addFiles(to operations: inout fuse_lowlevel_ops) {
                 reply(request, buffer, count)
             case .file(let fd, let offset):
                 var vector = cfuse3_descriptor_bufvec(fd.rawValue, off_t(offset), size)
-                // Not FUSE_BUF_SPLICE_MOVE: the pages would leave SOURCE's page cache for the
-                // mount's, and whoever reads them next waits for the disk.
+                // Not FUSE_BUF_SPLICE_MOVE: SOURCE keeps its pages.
                 fuse_reply_data(request, &vector, fuse_buf_copy_flags(rawValue: 0))
             }
         }

@@ -22,7 +22,7 @@ extension Block {
         case .readSequential, .readRandom:
             guard let source else { return }
             try withFile(root, O_RDONLY) { _ = posix_fadvise($0, 0, 0, POSIX_FADV_DONTNEED) }
-            // passthrough_ll takes away what it sends on (FUSE_BUF_SPLICE_MOVE).
+            // So that all read from memory.
             try withFile(source, O_RDONLY) { while read($0, buffer, LargeFile.chunk) > 0 {} }
         default:
             break
