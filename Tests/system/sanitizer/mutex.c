@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tells ThreadSanitizer of the part of Swift's Mutex that it cannot see.
  *
