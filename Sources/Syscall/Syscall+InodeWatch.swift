@@ -45,20 +45,14 @@ extension Syscall {
         _ queue: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer,
         _ body: (InodeEvent) -> Void
     ) throws(Errno) -> Bool {
-        let count: Int
-        do throws(Errno) {
-            count = try retrying { Glibc.read(queue.rawValue, buffer.baseAddress, buffer.count) }
-        } catch {
-            if error == .resourceTemporarilyUnavailable { return false }
-            throw error
-        }
-        var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        var rest = try readQueue(queue, into: buffer)
+        let isAny = !rest.isEmpty
         while rest.count >= InodeEvent.headerSize {
             let (event, size) = try InodeEvent.first(in: rest)
             body(event)
             rest = UnsafeRawBufferPointer(rebasing: rest[size...])
         }
-        return count > 0
+        return isAny
     }
 }
 

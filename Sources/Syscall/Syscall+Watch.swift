@@ -89,19 +89,28 @@ extension Syscall {
         _ watch: FileDescriptor, except process: Int32,
         into buffer: UnsafeMutableRawBufferPointer, _ body: (WatchEvent) -> Void
     ) throws(Errno) -> Bool {
-        let count: Int
-        do throws(Errno) {
-            count = try retrying { Glibc.read(watch.rawValue, buffer.baseAddress, buffer.count) }
-        } catch {
-            if error == .resourceTemporarilyUnavailable { return false }
-            throw error
-        }
-        var rest = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        var rest = try readQueue(watch, into: buffer)
+        let isAny = !rest.isEmpty
         while let (event, size) = try WatchEvent.first(in: rest, except: process) {
             if let event { body(event) }
             rest = UnsafeRawBufferPointer(rebasing: rest[size...])
         }
-        return count > 0
+        return isAny
+    }
+
+    /// What is in a queue of events, fanotify's or inotify's, as far as it fits; nothing if it is empty.
+    static func readQueue(
+        _ queue: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> UnsafeRawBufferPointer {
+        do throws(Errno) {
+            let count = try retrying {
+                Glibc.read(queue.rawValue, buffer.baseAddress, buffer.count)
+            }
+            return UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        } catch {
+            guard error == .resourceTemporarilyUnavailable else { throw error }
+            return UnsafeRawBufferPointer(rebasing: buffer[..<0])
+        }
     }
 
     /// Leaves the calling thread `fd` as its only open file: it then keeps none from being closed
