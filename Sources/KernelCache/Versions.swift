@@ -5,18 +5,19 @@ import Glibc
 public struct Versions: Sendable {
     /// Of the data; of a directory: of its names. Unique among all nodes for the daemon's life.
     public internal(set) var version: UInt64 = 0
-    /// Of the extended attributes; unique for the node.
-    var xattrVersion: UInt32 = 0
     /// A file: the version that the kernel's page cache is of. A directory: the version of which
     /// the kernel has the whole listing, 0 for none.
     var kept: UInt64 = 0
     /// The listing that the kernel is taking at the moment began at this version.
     var listing: UInt64 = 0
-    /// The daemon could open it for reading.
-    var mayOpen = false
     /// ctime in nanoseconds when the attributes were last read, 0 if unknown: one that moved
     /// without us tells of a change behind the mount.
     var ctime: Int64 = 0
+    // The small ones last: every node has these.
+    /// Of the extended attributes; unique for the node.
+    var xattrVersion: UInt32 = 0
+    /// The daemon could open it for reading.
+    var mayOpen = false
 
     public init() {}
 

@@ -26,7 +26,8 @@ final class DescriptorPool: Sendable {
     /// With more than so many open ones no request begins during a pass.
     private let ceiling = Atomic(Int.max)
     private let isPassing = Atomic(false)
-    private let parkedNodes = Mutex<[InodeHandle: NodeID]>([:])
+    /// By the hash of the handle, which the node has: with the handle itself 40 bytes instead of 16.
+    private let parkedNodes = Mutex<[Int: NodeID]>([:])
 
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
@@ -39,11 +40,11 @@ final class DescriptorPool: Sendable {
                 try Syscall.open(path, flags: O_RDONLY | O_DIRECTORY)
             }
             let descriptor = Descriptor(owning: fd)
-            let handle = try Syscall.handle(of: fd)
+            let (handle, mountID) = try Syscall.handle(of: fd)
             // Where this is not permitted, handles are of no use.
             Syscall.close(try Syscall.open(handle, on: fd, flags: Flag.path))
             source.withLock {
-                $0 = Source(descriptor: descriptor, mountID: handle.mountID, limit: limit)
+                $0 = Source(descriptor: descriptor, mountID: mountID, limit: limit)
             }
             threshold.store(limit, ordering: .relaxed)
             ceiling.store(limit + limit / 4, ordering: .relaxed)
@@ -55,8 +56,8 @@ final class DescriptorPool: Sendable {
     /// The handle of a file that may be closed and had again.
     /// - Throws: `EOPNOTSUPP` if not: without handles, or on another mount than SOURCE's own.
     func handle(of fd: FileDescriptor) throws(Errno) -> InodeHandle {
-        let handle = try Syscall.handle(of: fd)
-        guard handle.mountID == source.withLock({ $0?.mountID }) else { throw .notSupported }
+        let (handle, mountID) = try Syscall.handle(of: fd)
+        guard mountID == source.withLock({ $0?.mountID }) else { throw .notSupported }
         return handle
     }
 
@@ -70,12 +71,20 @@ final class DescriptorPool: Sendable {
 
     // MARK: Nodes by handle
 
-    /// The node that is parked by `handle`, also if its file is gone.
-    func parked(_ handle: InodeHandle) -> NodeID? { parkedNodes.withLock { $0[handle] } }
-    func remember(_ handle: InodeHandle, _ node: NodeID) {
-        parkedNodes.withLock { $0[handle] = node }
+    /// The node that is parked by `handle`, also if its file is gone; rarely, another parked node
+    /// when there is none.
+    func parked(_ handle: InodeHandle) -> NodeID? {
+        parkedNodes.withLock { $0[handle.hashValue] }
     }
-    func forget(_ handle: InodeHandle) { parkedNodes.withLock { $0[handle] = nil } }
+    /// - Returns: false if another node has a handle of the same hash: this one cannot be parked then.
+    func remember(_ handle: InodeHandle, _ node: NodeID) -> Bool {
+        parkedNodes.withLock { parked in
+            guard parked[handle.hashValue] == nil else { return false }
+            parked[handle.hashValue] = node
+            return true
+        }
+    }
+    func forget(_ handle: InodeHandle) { parkedNodes.withLock { $0[handle.hashValue] = nil } }
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }

@@ -15,8 +15,25 @@ struct Identity: Hashable, Sendable {
         inode = UInt64(status.st_ino)
     }
 
+    private init() { (device, inode) = (0, 0) }
+
+    /// No file's.
+    static let none = Identity()
+
     /// The key of the file's lock in `Coherence`; different files may share one.
     var lockKey: UInt64 { inode ^ (device &* 0x9E37_79B9_7F4A_7C15) }
+}
+
+/// What a node is found by.
+class Identified: @unchecked Sendable {
+    // Safe to share: constant.
+    let id: NodeID
+    let identity: Identity
+
+    init(id: NodeID, identity: Identity) {
+        self.id = id
+        self.identity = identity
+    }
 }
 
 /// A file of SOURCE that the kernel knows by a nodeid.
@@ -25,7 +42,7 @@ struct Identity: Hashable, Sendable {
 /// outlive the last name, for as long as the kernel has the node. If there are too many nodes, one
 /// that is not in use may be parked instead: it has the file's handle then, and opens it when it is
 /// used again. One whose name is to go is pinned before: a handle does not keep a file.
-final class Node: @unchecked Sendable {
+final class Node: Identified, @unchecked Sendable {
     // Safe to share: `versions` is guarded by the node's lock, the rest constant, atomic or locked.
     private enum State {
         static let open: UInt8 = 0
@@ -36,28 +53,26 @@ final class Node: @unchecked Sendable {
         static let parked: UInt8 = 3
     }
 
-    let id: NodeID
-    let identity: Identity
+    // What every known file costs: in this order there are few gaps.
+
     /// Lookups granted and not forgotten, as far as the daemon has counted them: those that the
     /// kernel cache granted come in by `NodeTable.credit`.
     let lookups = Atomic<Int64>(0)
+    private let pool: DescriptorPool
+    /// How changes behind the mount are told.
+    let coverage: SourceWatcher.Coverage
     /// False once the node has left the table: a request that was interrupted may still be at work
     /// on it, but must not publish it. Read and written under the node's lock.
     let isKnown = Atomic(true)
-    private let pool: DescriptorPool
     private let state: Atomic<UInt8>
     /// Used since `mark` looked the last time.
     private let isUsed = Atomic(true)
+    /// What of its cached state is still true. Read and written under the node's lock only.
+    var versions = Versions()
     /// -1 while parked.
     private let number: Atomic<Int32>
     /// The handle while parked. Its lock guards the ways in and out of `marked` and `parked`.
     private let handle = Mutex<InodeHandle?>(nil)
-
-    /// What of its cached state is still true. Read and written under the node's lock only.
-    var versions = Versions()
-
-    /// How changes behind the mount are told.
-    let coverage: SourceWatcher.Coverage
 
     /// False for a file whose changes behind the mount nobody can tell.
     var isCached: Bool {
@@ -69,9 +84,7 @@ final class Node: @unchecked Sendable {
         id: NodeID, identity: Identity, owning fd: FileDescriptor, pool: DescriptorPool,
         coverage: SourceWatcher.Coverage
     ) {
-        self.id = id
         self.coverage = coverage
-        self.identity = identity
         self.pool = pool
         number = Atomic(fd.rawValue)
         // A watch of its own tells of the file by its inode number, which is its own while it is open.
@@ -80,6 +93,7 @@ final class Node: @unchecked Sendable {
         } else {
             state = Atomic(id == rootNodeID ? State.pinned : State.open)
         }
+        super.init(id: id, identity: identity)
         pool.didOpen()
     }
 
@@ -157,13 +171,11 @@ final class Node: @unchecked Sendable {
                 return false
             }
             let fd = FileDescriptor(rawValue: number.load(ordering: .relaxed))
-            do throws(Errno) {
-                parked = try pool.handle(of: fd)
-            } catch {
+            guard let found = try? pool.handle(of: fd), pool.remember(found, id) else {
                 state.store(State.pinned, ordering: .sequentiallyConsistent)
                 return false
             }
-            if let parked { pool.remember(parked, id) }
+            parked = found
             state.store(State.parked, ordering: .sequentiallyConsistent)
             number.store(-1, ordering: .relaxed)
             Syscall.close(fd)

@@ -8,14 +8,34 @@ import SystemPackage
 /// Its locks are leaves: nothing is called under them. A node comes and goes under its lock in
 /// `Coherence`, so what is found there stays while that lock is held.
 public final class NodeTable: Sendable {
-    private final class Shard<Key: Hashable & Sendable>: Sendable {
-        let nodes = Mutex<[Key: Node]>([:])
+    /// A set of nodes. A dictionary would hold each key twice: it is in the node.
+    private final class Shard<Member: NodeMember>: Sendable {
+        let nodes = Mutex<Set<Member>>([])
+
+        func find(_ asked: Identified) -> Node? {
+            nodes.withLock { nodes in
+                nodes.firstIndex(of: Member(asked)).flatMap { nodes[$0].subject as? Node }
+            }
+        }
+
+        func insert(_ node: Node) {
+            nodes.withLock { _ = $0.update(with: Member(node)) }
+        }
+
+        func remove(_ node: Node) {
+            nodes.withLock { nodes in
+                // After its inode number was reused another node may be there.
+                guard let index = nodes.firstIndex(of: Member(node)), nodes[index].subject === node
+                else { return }
+                nodes.remove(at: index)
+            }
+        }
     }
 
     // More shards: fewer waits between busy threads, 100 bytes each.
     private static let shardBits = 6
-    private let byID = (0..<1 << shardBits).map { _ in Shard<NodeID>() }
-    private let byIdentity = (0..<1 << shardBits).map { _ in Shard<Identity>() }
+    private let byID = (0..<1 << shardBits).map { _ in Shard<ByID>() }
+    private let byIdentity = (0..<1 << shardBits).map { _ in Shard<ByIdentity>() }
     /// nodeids are never used twice; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
     private let gauge: Gauge?
@@ -45,7 +65,7 @@ public final class NodeTable: Sendable {
 
     /// Of all nodes in the table.
     var ids: [NodeID] {
-        byID.flatMap { shard in shard.nodes.withLock { Array($0.keys) } }
+        byID.flatMap { shard in shard.nodes.withLock { $0.map(\.subject.id) } }
     }
 
     /// Nodes in the table, the root among them.
@@ -54,11 +74,11 @@ public final class NodeTable: Sendable {
     }
 
     func node(_ id: NodeID) -> Node? {
-        shard(id).nodes.withLock { $0[id] }
+        shard(id).find(Identified(id: id, identity: .none))
     }
 
     func node(_ identity: Identity) -> Node? {
-        shard(identity).nodes.withLock { $0[identity] }
+        shard(identity).find(Identified(id: 0, identity: identity))
     }
 
     /// Adds a node, with no lookup counted yet. Takes ownership of `fd`.
@@ -84,8 +104,8 @@ public final class NodeTable: Sendable {
     }
 
     private func add(_ node: Node) -> Node {
-        shard(node.id).nodes.withLock { $0[node.id] = node }
-        shard(node.identity).nodes.withLock { $0[node.identity] = node }
+        shard(node.id).insert(node)
+        shard(node.identity).insert(node)
         gauge?.add(1)
         return node
     }
@@ -95,11 +115,8 @@ public final class NodeTable: Sendable {
     func remove(_ node: Node) {
         node.isKnown.store(false, ordering: .relaxed)
         gauge?.add(-1)
-        shard(node.identity).nodes.withLock {
-            // After its inode number was reused another node may be there.
-            if $0[node.identity] === node { $0[node.identity] = nil }
-        }
-        shard(node.id).nodes.withLock { $0[node.id] = nil }
+        shard(node.identity).remove(node)
+        shard(node.id).remove(node)
     }
 
     /// Marks up to `wanted` nodes that were not used lately, and returns them: see `Node.mark`.
@@ -109,8 +126,8 @@ public final class NodeTable: Sendable {
         for _ in 0..<2 {
             for shard in byID where found.count < wanted {
                 shard.nodes.withLock { nodes in
-                    for node in nodes.values where found.count < wanted && node.mark() {
-                        found.append(node)
+                    for member in nodes where found.count < wanted {
+                        if let node = member.subject as? Node, node.mark() { found.append(node) }
                     }
                 }
             }
@@ -118,11 +135,33 @@ public final class NodeTable: Sendable {
         return found
     }
 
-    private func shard(_ id: NodeID) -> Shard<NodeID> {
+    private func shard(_ id: NodeID) -> Shard<ByID> {
         byID[Int(truncatingIfNeeded: id) & (byID.count - 1)]
     }
 
-    private func shard(_ identity: Identity) -> Shard<Identity> {
+    private func shard(_ identity: Identity) -> Shard<ByIdentity> {
         byIdentity[Int(truncatingIfNeeded: identity.lockKey) & (byIdentity.count - 1)]
     }
+}
+
+/// A node in a set, or who asks for one there.
+private protocol NodeMember: Hashable, Sendable {
+    var subject: Identified { get }
+    init(_ subject: Identified)
+}
+
+private struct ByID: NodeMember {
+    let subject: Identified
+    init(_ subject: Identified) { self.subject = subject }
+    static func == (left: Self, right: Self) -> Bool { left.subject.id == right.subject.id }
+    func hash(into hasher: inout Hasher) { hasher.combine(subject.id) }
+}
+
+private struct ByIdentity: NodeMember {
+    let subject: Identified
+    init(_ subject: Identified) { self.subject = subject }
+    static func == (left: Self, right: Self) -> Bool {
+        left.subject.identity == right.subject.identity
+    }
+    func hash(into hasher: inout Hasher) { hasher.combine(subject.identity) }
 }

@@ -169,7 +169,7 @@ public final class SourceWatcher: @unchecked Sendable {
         _ anchor: Descriptor, with watch: FileDescriptor
     ) throws(Errno) -> FileSystem {
         // An event leads to a file by its handle: that must be permitted, too.
-        let handle = try Syscall.handle(of: anchor.fd)
+        let handle = try Syscall.handle(of: anchor.fd).handle
         Syscall.close(try Syscall.open(handle, on: anchor.fd, flags: Flag.path))
         try Syscall.watch(fileSystemOf: anchor.fd, kinds, with: watch)
         return FileSystem(anchor: anchor, id: try Syscall.fileSystemID(anchor.fd))

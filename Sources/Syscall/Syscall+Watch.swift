@@ -159,7 +159,7 @@ extension WatchEvent {
         guard info.count >= start + 8 else { return }
         let end = start + 8 + Int(info.loadUnaligned(fromByteOffset: start, as: UInt32.self))
         guard end <= info.count else { return }
-        let handle = InodeHandle(bytes: Array(info[start..<end]), mountID: 0)
+        let handle = InodeHandle(UnsafeRawBufferPointer(rebasing: info[start..<end]))
         fileSystem = info.loadUnaligned(fromByteOffset: 4, as: UInt64.self)
         switch kind {
         case UInt32(FAN_EVENT_INFO_TYPE_FID): object = handle
