@@ -19,18 +19,25 @@ public final class PageDropper: @unchecked Sendable {
     // Safe to share: guarded by `monitor`.
     private let monitor = Monitor()
     private var pending: Set<NodeID> = []
-    private var hasStarted = false
+    /// Set when the thread runs, or cannot.
+    private var outcome: Result<Void, Errno>?
     private var isStopped = false
 
     /// - Parameter device: the session's open /dev/fuse; it is duplicated.
-    /// - Throws: `EMFILE`, `EAGAIN`.
+    /// - Throws: `EMFILE`, `EAGAIN`; what unshare(2) throws, without which nothing could be dropped.
     public init(device: FileDescriptor) throws(Errno) {
         let copy = Descriptor(owning: try Syscall.duplicate(device))
         let fd = copy.fd
         try Worker("pages") { [self] in run(fd) }.detach()
         // The process's copy may go only when the thread has its own.
-        monitor.withLock { while !hasStarted { monitor.wait() } }
+        let start = monitor.withLock {
+            while true {
+                if let outcome { return outcome }
+                monitor.wait()
+            }
+        }
         withExtendedLifetime(copy) {}
+        try start.get()
     }
 
     /// The pages of `node` are to go, soon.
@@ -52,16 +59,13 @@ public final class PageDropper: @unchecked Sendable {
     }
 
     private func run(_ device: FileDescriptor) {
-        do throws(Errno) {
-            try Syscall.keepOnly(device)
-        } catch {
-            // Without a table of its own the thread might keep the process from ending.
-            stop()
-        }
+        // Without a table of its own the thread might keep the process from ending.
+        let start = Result { () throws(Errno) in try Syscall.keepOnly(device) }
         monitor.withLock {
-            hasStarted = true
+            outcome = start
             monitor.broadcast()
         }
+        if case .failure = start { return }
         while let nodes = next() {
             for node in nodes {
                 // Failures: the kernel knows the node no more, or the connection is gone.

@@ -4,8 +4,8 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// The descriptors of all nodes: closes some that were not used lately when there are too many. A
-/// node gets its file back by handle.
+/// The descriptors of all nodes: closes some that were not used lately when there are too many, or too
+/// many beside the files that programs have open. A node gets its file back by handle.
 ///
 /// A request that has asked a node for its descriptor may use it to the end. So nodes are marked
 /// first, and closed when all requests that were under way by then have ended, unless another one
@@ -15,16 +15,20 @@ final class DescriptorPool: Sendable {
         /// To open handles on; not `O_PATH`.
         let descriptor: Descriptor
         let mountID: Int32
-        let limit: Int
     }
 
     let requests = GracePeriod()
     private let source = Mutex<Source?>(nil)
     private let open = Atomic(0)
-    /// More than so many open ones start a pass.
-    private let threshold = Atomic(Int.max)
-    /// With more than so many open ones no request begins during a pass.
-    private let ceiling = Atomic(Int.max)
+    /// Open for programs: only they can close those.
+    private let files = Atomic(0)
+    private static let unlimited = Int(Int32.max)
+    /// Of nodes.
+    private let limit = Atomic(unlimited)
+    /// Of nodes and files together.
+    private let room = Atomic(unlimited)
+    /// With fewer nodes than this there is no pass: the last one could not close any.
+    private let stuck = Atomic(0)
     private let isPassing = Atomic(false)
     /// By the hash of the handle, which the node has: with the handle itself 40 bytes instead of 16.
     private let parkedNodes = Mutex<[Int: NodeID]>([:])
@@ -32,9 +36,17 @@ final class DescriptorPool: Sendable {
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
 
-    /// Begins to limit the number of open nodes to about `limit`, if files below `root` can be had
-    /// by handle. Once, before the first node is inserted.
-    func start(root: FileDescriptor, limit: Int) {
+    /// More than so many open nodes start a pass; with a quarter more no request begins during one.
+    private var allowed: Int {
+        let limit = limit.load(ordering: .relaxed)
+        return max(
+            min(limit, room.load(ordering: .relaxed) - files.load(ordering: .relaxed)), limit / 8)
+    }
+
+    /// Begins to limit the number of open nodes to about `limit`, and that of nodes and files to
+    /// about `room`, if files below `root` can be had by handle. Once, before the first node is
+    /// inserted.
+    func start(root: FileDescriptor, limit: Int, room: Int) {
         do throws(Errno) {
             let fd = try DescriptorPath(root).withPointer { (path) throws(Errno) in
                 try Syscall.open(path, flags: O_RDONLY | O_DIRECTORY)
@@ -44,10 +56,10 @@ final class DescriptorPool: Sendable {
             // Where this is not permitted, handles are of no use.
             Syscall.close(try Syscall.open(handle, on: fd, flags: Flag.path))
             source.withLock {
-                $0 = Source(descriptor: descriptor, mountID: mountID, limit: limit)
+                $0 = Source(descriptor: descriptor, mountID: mountID)
             }
-            threshold.store(limit, ordering: .relaxed)
-            ceiling.store(limit + limit / 4, ordering: .relaxed)
+            self.limit.store(min(limit, Self.unlimited), ordering: .relaxed)
+            self.room.store(min(room, Self.unlimited), ordering: .relaxed)
         } catch {
             // Then all nodes stay open.
         }
@@ -88,19 +100,23 @@ final class DescriptorPool: Sendable {
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }
+    func didOpenFile() { files.wrappingAdd(1, ordering: .relaxed) }
+    func didCloseFile() { files.wrappingSubtract(1, ordering: .relaxed) }
 
     /// To be called before a request begins: holds it up while there are far too many open and a
     /// pass is about to close some, or the process would run out of descriptors before it does.
     @inline(__always)
     func admit(_ nodes: NodeTable) {
-        if open.load(ordering: .relaxed) > ceiling.load(ordering: .relaxed) { waitForPass(nodes) }
+        let allowed = allowed
+        if openCount > allowed + allowed / 4 { waitForPass(nodes) }
     }
 
     private func waitForPass(_ nodes: NodeTable) {
         trim(nodes)
         // Not for ever: a pass ends only after the requests under way, and one may wait for long.
         for _ in 0..<200 where isPassing.load(ordering: .sequentiallyConsistent) {
-            if openCount <= ceiling.load(ordering: .relaxed) { return }
+            let allowed = allowed
+            if openCount <= allowed + allowed / 4 { return }
             usleep(500)
         }
     }
@@ -108,7 +124,7 @@ final class DescriptorPool: Sendable {
     /// Starts a pass over `nodes` if there are too many open. It runs on a thread of its own.
     @inline(__always)
     func trim(_ nodes: NodeTable) {
-        if open.load(ordering: .relaxed) > threshold.load(ordering: .relaxed) { startPass(nodes) }
+        if openCount > max(allowed, stuck.load(ordering: .relaxed)) { startPass(nodes) }
     }
 
     private func startPass(_ nodes: NodeTable) {
@@ -121,13 +137,13 @@ final class DescriptorPool: Sendable {
     }
 
     private func pass(over nodes: NodeTable) {
-        guard let limit = source.withLock({ $0?.limit }) else { return }
         // Some more than needed, or the next pass would follow at once.
-        let victims = nodes.idle(max(openCount - limit / 4 * 3, 1))
+        let victims = nodes.idle(max(openCount - allowed / 4 * 3, 1))
         requests.wait()
         let parked = victims.count { $0.park() }
         // Nor if all are in use or cannot be closed.
-        threshold.store(parked == 0 ? openCount + limit / 8 : limit, ordering: .relaxed)
+        let further = openCount + limit.load(ordering: .relaxed) / 8
+        stuck.store(parked == 0 ? further : 0, ordering: .relaxed)
         isPassing.store(false, ordering: .sequentiallyConsistent)
     }
 }

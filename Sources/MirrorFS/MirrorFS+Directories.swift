@@ -12,7 +12,7 @@ extension MirrorFS {
     ) throws(Errno) -> OpenFile {
         let node = try node(id)
         let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
-        var file = OpenFile(handle: FileHandle(fd))
+        var file = OpenFile(handle: handle(owning: fd))
         guard coherence.isAccelerated, node.isCached else { return file }
         // The kernel's own listing is as exact as its attributes: it compares the modification time
         // at each start, which it asks for. What does not move that (a new parent) moves the version.
@@ -69,7 +69,7 @@ extension MirrorFS {
     }
 
     public func releaseDirectory(node: NodeID, handle: FileHandle) {
-        if !ReservedHandle.contains(handle) { Syscall.close(FileDescriptor(handle)) }
+        if !ReservedHandle.contains(handle) { close(handle) }
     }
 
     public func syncDirectory(

@@ -11,7 +11,7 @@ extension MirrorFS {
         let node = try node(id)
         if flags & O_TRUNC != 0 {
             return try change(node, .data) { () throws(Errno) in
-                OpenFile(handle: FileHandle(try reopen(node, flags: flags)))
+                OpenFile(handle: handle(owning: try reopen(node, flags: flags)))
             }
         }
         let fd = try reopen(node, flags: flags)
@@ -21,7 +21,7 @@ extension MirrorFS {
             Syscall.close(fd)
             return file
         }
-        var file = OpenFile(handle: FileHandle(fd))
+        var file = OpenFile(handle: handle(owning: fd))
         // What was only read has nothing to flush.
         file.skipsFlush = flags & O_ACCMODE == O_RDONLY
         return file
@@ -56,6 +56,18 @@ extension MirrorFS {
         let fd = try reopen(node, flags: O_RDONLY | flags)
         defer { Syscall.close(fd) }
         return try body(fd)
+    }
+
+    /// The handle of what a program has opened, until `close`.
+    func handle(owning fd: FileDescriptor) -> FileHandle {
+        nodes.descriptors.didOpenFile()
+        return FileHandle(fd)
+    }
+
+    /// Ends a handle that is not reserved.
+    func close(_ handle: FileHandle) {
+        Syscall.close(FileDescriptor(handle))
+        nodes.descriptors.didCloseFile()
     }
 
     /// The descriptor of a file that is open for writing.
@@ -103,15 +115,12 @@ extension MirrorFS {
 
     public func release(node id: NodeID, handle: FileHandle) {
         if ReservedHandle.contains(handle) { return }
-        let fd = FileDescriptor(handle)
-        guard coherence.isAccelerated, let node = nodes.node(id) else {
-            return Syscall.close(fd)
-        }
+        guard coherence.isAccelerated, let node = nodes.node(id) else { return close(handle) }
         // Closing changes attributes: XFS frees what it allocated ahead, in older kernels also when
         // the descriptor only reads. A failure only means: not cached.
         _ = try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
             hold.revoke(nodeid: id)
-            Syscall.close(fd)
+            close(handle)
             try publish(hold, node)
         }
     }

@@ -116,7 +116,7 @@ extension MirrorFS {
         } then: { (names, fd) throws(Errno) in
             do throws(Errno) {
                 let entry = try find(names, place.directory, name)
-                return (entry, OpenFile(handle: FileHandle(fd)))
+                return (entry, OpenFile(handle: handle(owning: fd)))
             } catch {
                 Syscall.close(fd)
                 throw error

@@ -18,7 +18,10 @@ public final class MirrorFS: FileSystem {
         public var attributeTimeout = 0.0
         /// Obey the access control lists of SOURCE, if it keeps any.
         public var accessControlLists = true
-        /// About how many nodes are kept open; nil for half of the process's limit of open files.
+        /// How many files the process may have open; nil for its limit of open files.
+        public var openFiles: Int?
+        /// About how many nodes are kept open; nil for half of `openFiles`. Fewer, the more of the
+        /// other half programs have open.
         public var openNodes: Int?
         /// Watches SOURCE; see `followSource`.
         public var watcher: SourceWatcher?
@@ -53,7 +56,7 @@ public final class MirrorFS: FileSystem {
         self.coherence = coherence
         self.options = options
         self.log = log
-        let descriptors = Syscall.raiseOpenFileLimit()
+        let descriptors = options.openFiles ?? Int(clamping: Syscall.raiseOpenFileLimit())
         let fd: FileDescriptor
         do {
             fd = try source.withPlatformString {
@@ -63,9 +66,9 @@ public final class MirrorFS: FileSystem {
             throw error as? Errno ?? .ioError
         }
         do throws(Errno) {
-            // The other half is for files that are open.
+            // A quarter is left for what is open for a moment, and while a pass is under way.
             nodes.descriptors.start(
-                root: fd, limit: options.openNodes ?? Int(clamping: descriptors / 2))
+                root: fd, limit: options.openNodes ?? descriptors / 2, room: descriptors / 4 * 3)
             let status = try Syscall.status(fd)
             let identity = Identity(status)
             let coverage = options.watcher?.cover(identity, mode: status.st_mode, fd) ?? .whole

@@ -77,6 +77,43 @@ import Testing
         #expect(nodes.descriptors.openCount == 1)
     }
 
+    /// Files that programs have open take the room of nodes, down to an eighth of their limit.
+    @Test func openFilesPushNodesOut() throws {
+        var options = MirrorFS.Options()
+        options.openFiles = 400
+        let fixture = try Fixture(options: options)
+        func request<R>(_ body: () throws -> R) rethrows -> R {
+            let token = fixture.mirror.requestBegins()
+            defer { fixture.mirror.requestEnds(token) }
+            return try body()
+        }
+        let pool = fixture.nodes.descriptors
+        func settle(_ limit: Int) {
+            for _ in 0..<1_000 where pool.openCount > limit {
+                usleep(1_000)
+                request { _ = try? fixture.lookup("none") }
+            }
+        }
+        let ids = try (0..<300).map { number in
+            try request { try fixture.makeFile("file\(number)").nodeID }
+        }
+        settle(200)
+        guard pool.openCount <= 200 else { return }
+        #expect(pool.openCount > 100)
+        let handles = try ids.map { id in
+            try request { () throws in
+                try fixture.mirror.open(fixture.root, node: id, flags: O_RDWR).handle
+            }
+        }
+        settle(25)
+        #expect(pool.openCount <= 25)
+        for (id, handle) in zip(ids, handles) {
+            request { fixture.mirror.release(node: id, handle: handle) }
+        }
+        for id in ids { try request { () throws in _ = try fixture.attributes(id) } }
+        #expect(pool.openCount > 100)
+    }
+
     @Test func directoriesCanBeParked() throws {
         let ids = try (0..<100).map { number in
             try request { () throws in
