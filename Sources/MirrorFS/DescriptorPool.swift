@@ -36,11 +36,17 @@ final class DescriptorPool: Sendable {
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
 
-    /// More than so many open nodes start a pass; with a quarter more no request begins during one.
+    /// More than so many open nodes start a pass.
     private var allowed: Int {
         let limit = limit.load(ordering: .relaxed)
         return max(
             min(limit, room.load(ordering: .relaxed) - files.load(ordering: .relaxed)), limit / 8)
+    }
+
+    /// With more than so many open nodes no request begins during a pass.
+    private var ceiling: Int {
+        let allowed = allowed
+        return allowed + allowed / 4
     }
 
     /// Begins to limit the number of open nodes to about `limit`, and that of nodes and files to
@@ -107,16 +113,14 @@ final class DescriptorPool: Sendable {
     /// pass is about to close some, or the process would run out of descriptors before it does.
     @inline(__always)
     func admit(_ nodes: NodeTable) {
-        let allowed = allowed
-        if openCount > allowed + allowed / 4 { waitForPass(nodes) }
+        if openCount > ceiling { waitForPass(nodes) }
     }
 
     private func waitForPass(_ nodes: NodeTable) {
         trim(nodes)
         // Not for ever: a pass ends only after the requests under way, and one may wait for long.
         for _ in 0..<200 where isPassing.load(ordering: .sequentiallyConsistent) {
-            let allowed = allowed
-            if openCount <= allowed + allowed / 4 { return }
+            if openCount <= ceiling { return }
             usleep(500)
         }
     }
