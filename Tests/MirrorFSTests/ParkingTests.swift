@@ -22,15 +22,21 @@ import Testing
     }
 
     /// Waits for a pass to bring the number of open nodes down.
-    private func settle() throws {
-        for _ in 0..<1_000 where nodes.descriptors.openCount > Self.limit {
+    private func settle() throws { settle(fixture, Self.limit) }
+
+    private func settle(_ fixture: Fixture, _ limit: Int) {
+        for _ in 0..<1_000 where fixture.nodes.descriptors.openCount > limit {
             usleep(1_000)
-            request { _ = try? fixture.lookup("none") }
+            request(of: fixture.mirror) { _ = try? fixture.lookup("none") }
         }
     }
 
     /// Runs `body` as the session runs a request.
     private func request<R>(_ body: () throws -> R) rethrows -> R {
+        try request(of: mirror, body)
+    }
+
+    private func request<R>(of mirror: MirrorFS, _ body: () throws -> R) rethrows -> R {
         let token = mirror.requestBegins()
         defer { mirror.requestEnds(token) }
         return try body()
@@ -83,17 +89,10 @@ import Testing
         options.openFiles = 400
         let fixture = try Fixture(options: options)
         func request<R>(_ body: () throws -> R) rethrows -> R {
-            let token = fixture.mirror.requestBegins()
-            defer { fixture.mirror.requestEnds(token) }
-            return try body()
+            try self.request(of: fixture.mirror, body)
         }
+        func settle(_ limit: Int) { self.settle(fixture, limit) }
         let pool = fixture.nodes.descriptors
-        func settle(_ limit: Int) {
-            for _ in 0..<1_000 where pool.openCount > limit {
-                usleep(1_000)
-                request { _ = try? fixture.lookup("none") }
-            }
-        }
         let ids = try (0..<300).map { number in
             try request { try fixture.makeFile("file\(number)").nodeID }
         }
