@@ -5,6 +5,15 @@ import MirrorFS
 import SystemPackage
 import Testing
 
+extension MirrorFS {
+    /// Runs `body` as the session runs a request: the files that it uses stay open to its end.
+    func asRequest<R>(_ body: () throws -> R) rethrows -> R {
+        let token = requestBegins()
+        defer { requestEnds(token) }
+        return try body()
+    }
+}
+
 /// A MirrorFS over a fresh directory, called directly: no mount.
 final class Fixture {
     let source: String

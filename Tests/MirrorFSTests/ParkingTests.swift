@@ -27,19 +27,12 @@ import Testing
     private func settle(_ fixture: Fixture, _ limit: Int) {
         for _ in 0..<1_000 where fixture.nodes.descriptors.openCount > limit {
             usleep(1_000)
-            request(of: fixture.mirror) { _ = try? fixture.lookup("none") }
+            fixture.mirror.asRequest { _ = try? fixture.lookup("none") }
         }
     }
 
-    /// Runs `body` as the session runs a request.
     private func request<R>(_ body: () throws -> R) rethrows -> R {
-        try request(of: mirror, body)
-    }
-
-    private func request<R>(of mirror: MirrorFS, _ body: () throws -> R) rethrows -> R {
-        let token = mirror.requestBegins()
-        defer { mirror.requestEnds(token) }
-        return try body()
+        try mirror.asRequest(body)
     }
 
     private func makeMany(_ count: Int) throws -> [NodeID] {
@@ -89,7 +82,7 @@ import Testing
         options.openFiles = 400
         let fixture = try Fixture(options: options)
         func request<R>(_ body: () throws -> R) rethrows -> R {
-            try self.request(of: fixture.mirror, body)
+            try fixture.mirror.asRequest(body)
         }
         func settle(_ limit: Int) { self.settle(fixture, limit) }
         let pool = fixture.nodes.descriptors

@@ -69,7 +69,7 @@ import Testing
         }
 
         func lookup(_ name: String, in parent: NodeID = rootNodeID) throws -> NodeID {
-            try mirror.lookup(root, parent: parent, name: name).nodeID
+            try mirror.asRequest { try mirror.lookup(root, parent: parent, name: name).nodeID }
         }
 
         /// Waits until `condition`, for so many milliseconds.
