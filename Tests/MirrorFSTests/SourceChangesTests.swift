@@ -2,6 +2,7 @@ import CShortfuseABI
 import FuseSession
 import Glibc
 import Logging
+import Syscall
 import SystemPackage
 import Testing
 
@@ -219,6 +220,33 @@ import Testing
                 _ = try warm(mirror)
                 return try answers(mirror, node) == .all
             })
+    }
+
+    /// A change that is told when a file's state has been read, but its node is not there yet: what is
+    /// published then is old.
+    @Test(arguments: [false, true]) func isForgottenBeforeItsNodeComes(byInode: Bool) throws {
+        let mirror = try Mirror(.watch, byInode: byInode)
+        try mirror.behind(": >file")
+        usleep(50_000)
+        let watcher = try #require(mirror.mirror.options.watcher)
+        let fd = try Syscall.open(mirror.source + "/file", flags: Flag.path)
+        let identity = Identity(try Syscall.status(fd))
+        // As `MirrorFS.grant` does it.
+        let node = try mirror.mirror.coherence.withNode(identity.lockKey) {
+            (hold) throws(Errno) in
+            let coverage = watcher.cover(identity, mode: S_IFREG, fd)
+            let status = try Syscall.status(fd)
+            let seen = mirror.gauges[.sourceChanges]
+            do { try mirror.behind("chmod 600 file") } catch { throw .ioError }
+            #expect(mirror.eventually { mirror.gauges[.sourceChanges] > seen })
+            usleep(50_000)
+            let node = mirror.mirror.nodes.insert(identity, owning: fd, coverage)
+            hold.publish(nodeid: node.id, attributes: status, &node.versions)
+            let answer = try? mirror.cache.getattr(node.id)
+            #expect(answer?.reply != nil)
+            return node
+        }
+        #expect(try mirror.eventually { try mirror.cache.getattr(node.id).reply == nil })
     }
 
     /// What inotify tells of too little: a directory that is removed, or replaced, while it is known, and
