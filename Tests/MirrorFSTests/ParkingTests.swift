@@ -81,28 +81,26 @@ import Testing
         var options = MirrorFS.Options()
         options.openFiles = 400
         let fixture = try Fixture(options: options)
-        func request<R>(_ body: () throws -> R) rethrows -> R {
-            try fixture.mirror.asRequest(body)
-        }
-        func settle(_ limit: Int) { self.settle(fixture, limit) }
         let pool = fixture.nodes.descriptors
         let ids = try (0..<300).map { number in
-            try request { try fixture.makeFile("file\(number)").nodeID }
+            try fixture.mirror.asRequest { try fixture.makeFile("file\(number)").nodeID }
         }
-        settle(200)
+        settle(fixture, 200)
         guard pool.openCount <= 200 else { return }
         #expect(pool.openCount > 100)
         let handles = try ids.map { id in
-            try request { () throws in
+            try fixture.mirror.asRequest { () throws in
                 try fixture.mirror.open(fixture.root, node: id, flags: O_RDWR).handle
             }
         }
-        settle(25)
+        settle(fixture, 25)
         #expect(pool.openCount <= 25)
         for (id, handle) in zip(ids, handles) {
-            request { fixture.mirror.release(node: id, handle: handle) }
+            fixture.mirror.asRequest { fixture.mirror.release(node: id, handle: handle) }
         }
-        for id in ids { try request { () throws in _ = try fixture.attributes(id) } }
+        for id in ids {
+            try fixture.mirror.asRequest { () throws in _ = try fixture.attributes(id) }
+        }
         #expect(pool.openCount > 100)
     }
 
