@@ -12,12 +12,14 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
     name: "shortfuse",
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -40,7 +42,7 @@ let package = Package(
         .target(
             name: "Syscall", dependencies: ["CLinux", system], swiftSettings: swiftSettings),
         .target(
-            name: "FuseSession", dependencies: ["CFuse3", "Syscall", logging, system],
+            name: "FuseSession", dependencies: ["CFuse3", "Syscall", deque, logging, system],
             swiftSettings: swiftSettings),
         .target(
             name: "KernelCache",
@@ -55,8 +57,8 @@ let package = Package(
         .executableTarget(
             name: "shortfuse",
             dependencies: [
-                "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments, histogram,
-                logging, system,
+                "CShortfuseABI", "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments,
+                histogram, logging, system,
             ],
             swiftSettings: swiftSettings),
 
@@ -83,7 +85,7 @@ let package = Package(
             name: "FuseSessionTests", dependencies: ["FuseSession", "Syscall"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "KernelCacheTests", dependencies: ["KernelCache"],
+            name: "KernelCacheTests", dependencies: ["CLibBPF", "KernelCache"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),

@@ -18,7 +18,9 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	volatile struct fuse_entry_out *out = (void *)ctx->out;
 	struct sf_dentry *dentry, *again;
 	struct sf_attr_slot *slot;
-	__u64 nodeid, generation;
+	struct age age = {FOREVER, FOREVER};
+	__u64 nodeid, generation, left = 0;
+	__u32 kept, now = ticks();
 
 	dentry = bpf_map_lookup_elem(map, key);
 	if (!dentry)
@@ -26,11 +28,14 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	fault_pause();
 	generation = READ_ONCE(dentry->generation);
 	nodeid = READ_ONCE(dentry->nodeid);
+	kept = READ_ONCE(dentry->kept) ? config.entry_valid : 0;
+	if (is_attached_mount())
+		age_add(&age, generation, READ_ONCE(dentry->until));
 	if (!is_valid(generation))
 		return SF_PASS;
 
 	slot = slot_of(nodeid);
-	if (!slot || (nodeid && !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr)))
+	if (!slot || (nodeid && !slot_copy(slot, nodeid, (volatile __u64 *)&out->attr, &age)))
 		return SF_PASS;
 
 	/* Read through dentry: 6.1 does not see that an equal `again` is not NULL. */
@@ -39,20 +44,32 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	    (again != dentry || READ_ONCE(dentry->generation) != generation ||
 	     READ_ONCE(dentry->nodeid) != nodeid))
 		return SF_PASS;
-	if (!nodeid) {
+	if (is_attached_mount()) {
+		if (!age_left(&age, &left))
+			return SF_PASS;
+		ctx->cookie = age.learned;
+	}
+	if (!nodeid && !kept) {
 		ctx->error = -ENOENT;
 		return SF_ANSWER;
 	}
-	/* Counted before it is given: from here the daemon cannot free the node. */
-	if (!slot_grant(slot, nodeid))
+	/* Counted before it is given: from here the daemon cannot free the node. Of an attached
+	 * mount the module counts. */
+	if (nodeid && !is_attached_mount() && !slot_grant(slot, nodeid))
 		return SF_PASS;
 
+	/* A nodeid of 0: there is none, and the kernel may keep that. */
 	out->nodeid = nodeid;
 	out->generation = 0;
-	out->entry_valid = 0;
-	out->attr_valid = 0;
+	out->entry_valid = kept;
+	out->attr_valid = nodeid ? attr_valid(slot, out->attr.flags, now) : 0;
+	out->attr.flags = 0;
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;
+	if (is_attached_mount()) {
+		out->entry_valid = out->attr_valid = left / NSEC_PER_SEC;
+		out->entry_valid_nsec = out->attr_valid_nsec = left % NSEC_PER_SEC;
+	}
 	ctx->error = 0;
 	return SF_ANSWER;
 }
@@ -82,7 +99,10 @@ SEC("syscall")
 int sf_getattr(struct sf_ctx *ctx)
 {
 	volatile struct fuse_attr_out *out = (void *)ctx->out;
+	struct age age = {FOREVER, FOREVER};
 	struct sf_attr_slot *slot;
+	__u32 now = ticks();
+	__u64 left = 0;
 
 	/* Open or not (FUSE_GETATTR_FH), a node has one set of attributes. */
 	if (ctx->opcode != FUSE_GETATTR || ctx->out_size != sizeof(struct fuse_attr_out) ||
@@ -90,12 +110,20 @@ int sf_getattr(struct sf_ctx *ctx)
 		return refuse(FUSE_GETATTR);
 
 	slot = slot_of(ctx->nodeid);
-	if (!slot || !slot_copy(slot, ctx->nodeid, (volatile __u64 *)&out->attr))
+	if (!slot || !slot_copy(slot, ctx->nodeid, (volatile __u64 *)&out->attr, &age))
+		return count(FUSE_GETATTR, SF_PASS);
+	if (is_attached_mount() && !age_left(&age, &left))
 		return count(FUSE_GETATTR, SF_PASS);
 
-	out->attr_valid = 0;
+	out->attr_valid = attr_valid(slot, out->attr.flags, now);
+	out->attr.flags = 0;
 	out->attr_valid_nsec = 0;
 	out->dummy = 0;
+	if (is_attached_mount()) {
+		ctx->cookie = age.learned;
+		out->attr_valid = left / NSEC_PER_SEC;
+		out->attr_valid_nsec = left % NSEC_PER_SEC;
+	}
 	ctx->error = 0;
 	return count(FUSE_GETATTR, SF_ANSWER);
 }

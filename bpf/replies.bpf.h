@@ -10,7 +10,8 @@
 /*
  * Copies the reply to `key` into the context, at most SF_REPLY_MAX bytes. Valid
  * only if the same element holds the same generation before and after (as in
- * answer_lookup), and is of the node's present xattr_version or not expired.
+ * answer_lookup), and is of the node's present xattr_version or, as all of an attached mount, not
+ * expired.
  * Returns its size or a negative errno; *valid is 0 for a miss.
  */
 static __always_inline long copy_reply(struct sf_ctx *ctx, const struct sf_reply_key *key,
@@ -31,7 +32,7 @@ static __always_inline long copy_reply(struct sf_ctx *ctx, const struct sf_reply
 	slot = slot_of(key->nodeid);
 	if (!slot)
 		return 0;
-	if (key->opcode == FUSE_STATFS) {
+	if (key->opcode == FUSE_STATFS || is_attached_mount()) {
 		if (READ_ONCE(reply->expires) < bpf_ktime_get_ns())
 			return 0;
 	} else if (!slot_begin(slot, key->nodeid, &seq) ||
@@ -52,7 +53,8 @@ static __always_inline long copy_reply(struct sf_ctx *ctx, const struct sf_reply
 		return 0;
 	if (key->opcode == FUSE_STATFS)
 		WRITE_ONCE(reply->used, 1);
-	*valid = key->opcode == FUSE_STATFS || slot_is_same(slot, seq);
+	ctx->cookie = generation;
+	*valid = key->opcode == FUSE_STATFS || is_attached_mount() || slot_is_same(slot, seq);
 	return result;
 }
 

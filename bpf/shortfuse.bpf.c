@@ -14,5 +14,6 @@
 #include "nodes.bpf.h"
 #include "files.bpf.h"
 #include "replies.bpf.h"
+#include "learn.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -3,6 +3,7 @@
 #ifndef SHORTFUSE_SLOT_BPF_H
 #define SHORTFUSE_SLOT_BPF_H
 
+#include "age.bpf.h"
 #include "maps.bpf.h"
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
@@ -25,7 +26,8 @@
 
 static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 {
-	__u32 index = nodeid & ((1U << config.slot_bits) - 1);
+	__u32 number = is_attached_mount() ? sf_slot_hash(nodeid) : nodeid;
+	__u32 index = number & ((1U << config.slot_bits) - 1);
 
 	return bpf_map_lookup_elem(&attrs, &index);
 }
@@ -58,10 +60,12 @@ static __always_inline int slot_is_same(struct sf_attr_slot *slot, __u32 seq)
 }
 
 /*
- * Copies nodeid's attributes to `out` (in the context). False if the slot does
- * not hold them, or the daemon wrote meanwhile: `out` is then garbage.
+ * Copies nodeid's attributes to `out` (in the context), and of an attached mount adds
+ * to their `age`. False if the slot does not hold them, or was written meanwhile: `out`
+ * is then garbage.
  */
-static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, volatile __u64 *out)
+static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, volatile __u64 *out,
+				     struct age *age)
 {
 	volatile __u64 *attr = (volatile __u64 *)&slot->attr;
 	__u32 seq;
@@ -71,7 +75,36 @@ static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, vo
 #pragma unroll
 	for (int i = 0; i < ATTR_WORDS; i++)
 		out[i] = attr[i];
+	if (is_attached_mount())
+		age_add(age, READ_ONCE(slot->version), READ_ONCE(slot->kept));
 	return slot_is_same(slot, seq);
+}
+
+/* The time in ticks of 2^20 ns; to be read before the slot. */
+static __always_inline __u32 ticks(void)
+{
+	return config.attr_valid ? bpf_ktime_get_ns() >> 20 : 0;
+}
+
+/*
+ * Seconds for which the kernel may keep the attributes that were copied after
+ * `now`, and of which `told` is attr.flags. The first to answer them notes when;
+ * a late note is for attributes that nobody was told yet: only that caution is lost.
+ *
+ * Who takes attributes out of a slot looks at the note, and then at the clock. So
+ * if they were settled for this answer, they are settled for him.
+ */
+static __always_inline __u32 attr_valid(struct sf_attr_slot *slot, __u32 told, __u32 now)
+{
+	if (!config.attr_valid || told == SF_TOLD_NEVER)
+		return 0;
+	if (told == SF_TOLD_ALWAYS)
+		return config.attr_valid;
+	if (!told) {
+		__sync_val_compare_and_swap(&slot->attr.flags, 0, now ?: 1);
+		return 0;
+	}
+	return now - told >= config.settle_ticks ? config.attr_valid : 0;
 }
 
 /*

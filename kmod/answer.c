@@ -4,8 +4,9 @@
 #include <linux/gfp.h>
 #include <linux/rcupdate_trace.h>
 #include <linux/slab.h>
+#include <linux/module.h>
 #include "compat.h"
-#include "shortfuse.h"
+#include "foreign.h"
 
 struct kmem_cache *sf_read_cache;
 
@@ -39,7 +40,7 @@ static void sf_copy(void *to, const void *from, u32 size)
 }
 
 /* Puts all in_args into ctx->in. False if the request is not a plain one. */
-static bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
+bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
 {
 	u32 count = SF_NUMBER(args, in_numargs);
 	const void *arg = SF_AT(args, in_args);
@@ -125,6 +126,8 @@ static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_p
 
 	if (bpf_prog_run_pin_on_cpu(prog, &ctx) != SF_ANSWER)
 		return SF_ASK_DAEMON;
+	if (attachment->foreign && !sf_foreign_permits(attachment->foreign, &ctx))
+		return SF_ASK_DAEMON;
 	/* Dead means dead: the original returns ENOTCONN. */
 	if (!sf_conn_is_alive(attachment))
 		return SF_ASK_DAEMON;
@@ -209,12 +212,25 @@ static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
 
 	if (!attachment || opcode >= SF_OPCODES)
 		return SF_ASK_DAEMON;
+	if (attachment->foreign && (opcode == FUSE_OPEN || opcode == FUSE_FLUSH))
+		return sf_answer_handle(attachment, args);
+	if (opcode == FUSE_READ && !attachment->foreign)
+		sf_note_read(args);
 	prog = attachment->progs[opcode];
 	/* What the request carries in pages (WRITE) no program can see. */
 	if (!prog || sf_flag(args, sf_layout.in_pages))
 		return SF_ASK_DAEMON;
 	return opcode == FUSE_READ ? sf_run_read(attachment, prog, args)
 				   : sf_run(attachment, prog, args);
+}
+
+/* Has the caller watch what becomes of a request. Attached means loaded: the reference is there. */
+static long sf_leave_to_watch(struct fuse_mount *fm)
+{
+	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
+
+	return attachment && attachment->foreign && try_module_get(THIS_MODULE) ? SF_WATCH
+										: SF_ASK_DAEMON;
 }
 
 /*
@@ -229,6 +245,8 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
 	result = sf_try(fm, args);
+	if (result == SF_ASK_DAEMON)
+		result = sf_leave_to_watch(fm);
 	rcu_read_unlock_trace();
 	return result;
 }
@@ -237,19 +255,24 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
  * The same for a request that nobody waits for: its `end` is told the result.
  * That frees args. Within the section, so that the module cannot go meanwhile.
  */
-bool sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
+long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
 {
-	void (*end)(struct fuse_mount * fm, struct fuse_args * args, int error);
-	long result;
+	sf_end_fn end;
+	long result = SF_ASK_DAEMON;
 
-	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
-	if (!smp_load_acquire(&sf_attached) || !gfpflags_allow_blocking(gfp))
-		return false;
+	if (!smp_load_acquire(&sf_attached))
+		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
-	end = *(void **)SF_AT(args, end);
-	result = end ? sf_try(fm, args) : SF_ASK_DAEMON;
-	if (result != SF_ASK_DAEMON)
+	end = *(sf_end_fn *)SF_AT(args, end);
+	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
+	if (end && gfpflags_allow_blocking(gfp))
+		result = sf_try(fm, args);
+	if (result == SF_ASK_DAEMON) {
+		result = sf_leave_to_watch(fm);
+	} else {
 		end(fm, args, min(result, 0L));
+		result = 0;
+	}
 	rcu_read_unlock_trace();
-	return result != SF_ASK_DAEMON;
+	return result;
 }

@@ -10,7 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "compat.h"
-#include "shortfuse.h"
+#include "foreign.h"
 
 /* Exported by fs/fuse. */
 extern const struct file_operations fuse_dev_operations;
@@ -29,20 +29,26 @@ struct sf_attachment *sf_find(const struct fuse_conn *conn)
 	struct sf_attachment *attachment;
 
 	hash_for_each_possible_rcu(sf_conns, attachment, node, (unsigned long)conn,
-				   rcu_read_lock_trace_held())
-	{
+				   rcu_read_lock_trace_held()) {
 		if (attachment->conn == conn)
 			return attachment;
 	}
 	return NULL;
 }
 
-static void sf_free(struct sf_attachment *attachment)
+void sf_put_progs(struct bpf_prog **progs)
 {
 	for (int i = 0; i < SF_OPCODES; i++) {
-		if (attachment->progs[i])
-			bpf_prog_put(attachment->progs[i]);
+		if (progs[i])
+			bpf_prog_put(progs[i]);
 	}
+}
+
+static void sf_free(struct sf_attachment *attachment)
+{
+	sf_put_progs(attachment->progs);
+	if (attachment->foreign)
+		sf_foreign_end(attachment->foreign);
 	if (attachment->conn)
 		fuse_conn_put(attachment->conn);
 	kfree(attachment);
@@ -62,47 +68,65 @@ static void sf_free_rcu(struct rcu_head *rcu)
 	queue_work(sf_workqueue, &attachment->work);
 }
 
-/* Only programs that can be run: sleepable, and content with the context that they are given. */
-static int sf_get_progs(struct sf_attachment *attachment, const struct sf_attach *request)
+static struct bpf_prog *sf_get_prog(int fd, u32 context)
+{
+	struct bpf_prog *prog = bpf_prog_get_type_dev(fd, BPF_PROG_TYPE_SYSCALL, false);
+
+	if (IS_ERR(prog))
+		return NULL;
+	if (sf_prog_sleepable(prog) && prog->aux->max_ctx_offset <= context)
+		return prog;
+	bpf_prog_put(prog);
+	return NULL;
+}
+
+int sf_get_progs(struct bpf_prog **progs, const s32 *fds, u32 context, u32 read_context)
 {
 	for (int i = 0; i < SF_OPCODES; i++) {
-		u32 context = i == FUSE_READ ? sizeof(struct sf_read_ctx) : sizeof(struct sf_ctx);
-		struct bpf_prog *prog;
-
-		if (request->prog_fd[i] < 0)
+		if (fds[i] < 0)
 			continue;
-		prog = bpf_prog_get_type_dev(request->prog_fd[i], BPF_PROG_TYPE_SYSCALL, false);
-		if (IS_ERR(prog))
-			return -EPROTOTYPE;
-		attachment->progs[i] = prog;
-		if (!sf_prog_sleepable(prog) || prog->aux->max_ctx_offset > context)
+		progs[i] = sf_get_prog(fds[i], i == FUSE_READ ? read_context : context);
+		if (!progs[i])
 			return -EPROTOTYPE;
 	}
 	return 0;
 }
 
+/* The connection of an open /dev/fuse. */
+static struct fuse_conn *sf_device_conn(const struct file *file, const struct sf_layout *layout)
+{
+	if (file->f_op != &fuse_dev_operations)
+		return ERR_PTR(-EBADF);
+	if (!file->private_data)
+		return ERR_PTR(-ENOTCONN);
+	return sf_conn_of(file->private_data, layout);
+}
+
 static int sf_get_conn(struct sf_attachment *attachment, const struct sf_attach *request)
 {
+	bool is_mount = request->kind == SF_ATTACH_MOUNT;
+	/* Whoever may not enter a mount, as root a user's, can open its root by O_PATH. */
+	struct file *file = is_mount ? fget_raw(request->fd) : fget(request->fd);
 	struct fuse_conn *conn;
-	struct file *dev;
 	int error = 0;
 
-	dev = fget(request->fuse_fd);
-	if (!dev)
+	if (!file)
 		return -EBADF;
-	if (dev->f_op != &fuse_dev_operations)
-		error = -EBADF;
-	else if (!dev->private_data)
-		error = -ENOTCONN;
-	if (!error) {
-		/* The open device keeps the connection until we hold it ourselves. */
-		conn = sf_conn_of(dev->private_data, &request->layout);
-		if (IS_ERR(conn))
-			error = PTR_ERR(conn);
-		else
-			attachment->conn = fuse_conn_get(conn);
-	}
-	fput(dev);
+	conn = is_mount ? sf_foreign_conn(file, &request->layout)
+			: sf_device_conn(file, &request->layout);
+	/* The open file keeps the connection until we hold it ourselves. */
+	if (IS_ERR(conn))
+		error = PTR_ERR(conn);
+	else
+		attachment->conn = fuse_conn_get(conn);
+	fput(file);
+	if (error || !is_mount)
+		return error;
+	attachment->foreign = sf_foreign_new(conn, request);
+	if (!IS_ERR(attachment->foreign))
+		return 0;
+	error = PTR_ERR(attachment->foreign);
+	attachment->foreign = NULL;
 	return error;
 }
 
@@ -133,7 +157,8 @@ static int sf_attach(struct file *file, const struct sf_attach *request)
 	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
 	if (!attachment)
 		return -ENOMEM;
-	error = sf_get_progs(attachment, request);
+	error = sf_get_progs(attachment->progs, request->prog_fd, sizeof(struct sf_ctx),
+			     sizeof(struct sf_read_ctx));
 	if (!error)
 		error = sf_get_conn(attachment, request);
 	if (!error) {
@@ -149,7 +174,7 @@ static int sf_attach(struct file *file, const struct sf_attach *request)
 }
 
 /* Lets go of what is attached and returns its connection, for which the caller has a reference. */
-static struct fuse_conn *sf_detach(struct file *file)
+static struct fuse_conn *sf_detach(struct file *file, bool *is_foreign)
 {
 	struct sf_attachment *attachment;
 	struct fuse_conn *conn;
@@ -165,6 +190,7 @@ static struct fuse_conn *sf_detach(struct file *file)
 	if (!attachment)
 		return NULL;
 	conn = fuse_conn_get(attachment->conn);
+	*is_foreign = attachment->foreign;
 	/*
 	 * From here no request finds it. Those that had are not waited for: the
 	 * section is shared with all sleepable programs of this host, and one of
@@ -178,6 +204,7 @@ static long sf_ioctl(struct file *file, unsigned int command, unsigned long argu
 {
 	struct sf_attach *request;
 	struct fuse_conn *conn;
+	bool is_foreign;
 	long error;
 
 	if (command != SF_IOC_ATTACH && command != SF_IOC_DETACH)
@@ -185,7 +212,7 @@ static long sf_ioctl(struct file *file, unsigned int command, unsigned long argu
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (command == SF_IOC_DETACH) {
-		conn = sf_detach(file);
+		conn = sf_detach(file, &is_foreign);
 		if (!conn)
 			return -ENOTCONN;
 		fuse_conn_put(conn);
@@ -211,10 +238,12 @@ static int sf_open(struct inode *inode, struct file *file)
 
 static int sf_release(struct inode *inode, struct file *file)
 {
-	struct fuse_conn *conn = sf_detach(file);
+	bool is_foreign;
+	struct fuse_conn *conn = sf_detach(file, &is_foreign);
 
 	if (conn) {
-		fuse_abort_conn(conn);
+		if (!is_foreign)
+			fuse_abort_conn(conn);
 		fuse_conn_put(conn);
 	}
 	return 0;

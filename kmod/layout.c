@@ -7,6 +7,7 @@
  */
 #include <linux/align.h>
 #include <linux/err.h>
+#include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/uaccess.h>
 #include "shortfuse.h"
@@ -94,6 +95,20 @@ static bool sf_bit_within(struct sf_field bit, u32 room)
 	return bit.size == 1 && bit.offset / 8 < room;
 }
 
+/* What FUSE adds to an inode comes behind it, each clear of the others. */
+static bool sf_inode_fits(const struct sf_layout *layout)
+{
+	return sf_within(layout->inode_nodeid, sizeof(u64), SF_STRUCT_MAX) &&
+	       sf_within(layout->inode_nlookup, sizeof(u64), SF_STRUCT_MAX) &&
+	       sf_within(layout->inode_lock, sizeof(spinlock_t), SF_STRUCT_MAX) &&
+	       layout->inode_nodeid.offset >= sizeof(struct inode) &&
+	       layout->inode_nlookup.offset >= sizeof(struct inode) &&
+	       layout->inode_lock.offset >= sizeof(struct inode) &&
+	       layout->inode_nodeid.offset != layout->inode_nlookup.offset &&
+	       layout->inode_lock.offset != layout->inode_nodeid.offset &&
+	       layout->inode_lock.offset != layout->inode_nlookup.offset;
+}
+
 bool sf_layout_fits(const struct sf_layout *layout)
 {
 	u32 room = layout->args.size;
@@ -115,7 +130,14 @@ bool sf_layout_fits(const struct sf_layout *layout)
 	       sf_within(layout->mount_entry, sizeof(struct list_head), SF_STRUCT_MAX) &&
 	       sf_within(layout->dev_fc, sizeof(void *), SF_STRUCT_MAX) &&
 	       sf_within(layout->conn_mounts, sizeof(struct list_head), SF_STRUCT_MAX) &&
-	       sf_number_within(layout->conn_connected, SF_STRUCT_MAX);
+	       sf_number_within(layout->conn_connected, SF_STRUCT_MAX) &&
+	       sf_within(layout->conn_user_id, sizeof(kuid_t), SF_STRUCT_MAX) &&
+	       sf_bit_within(layout->conn_default_permissions, SF_STRUCT_MAX) &&
+	       sf_bit_within(layout->conn_writeback_cache, SF_STRUCT_MAX) &&
+	       layout->conn_default_permissions.offset != layout->conn_writeback_cache.offset &&
+	       (!layout->conn_passthrough.size ||
+		sf_bit_within(layout->conn_passthrough, SF_STRUCT_MAX)) &&
+	       sf_inode_fits(layout);
 }
 
 /* Reads a word from anywhere, mapped or not. */
@@ -124,17 +146,13 @@ static bool sf_peek(const void *at, void **word)
 	return !copy_from_kernel_nofault(word, at, sizeof(*word));
 }
 
-/*
- * The connection of an open /dev/fuse. From there to its first mount and back
- * must lead to the same connection, or the layout is not this kernel's.
- */
-struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout)
+/* From a connection to its first mount and back, or the layout is not this kernel's. */
+static struct fuse_conn *sf_check_conn(void *conn, const struct sf_layout *layout)
 {
-	void *conn, *entry, *back, *word;
+	void *entry, *back, *word;
 	u32 connected;
 
-	if (!sf_peek(fuse_dev + layout->dev_fc.offset, &conn) ||
-	    !sf_peek(conn + layout->conn_mounts.offset, &entry) ||
+	if (!sf_peek(conn + layout->conn_mounts.offset, &entry) ||
 	    entry == conn + layout->conn_mounts.offset ||
 	    !sf_peek(entry - layout->mount_entry.offset + layout->mount_fc.offset, &back) ||
 	    back != conn)
@@ -147,4 +165,24 @@ struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layou
 	if (connected > 1)
 		return ERR_PTR(-EINVAL);
 	return connected ? conn : ERR_PTR(-ENOTCONN);
+}
+
+/* Of an open /dev/fuse. */
+struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout)
+{
+	void *conn;
+
+	if (!sf_peek(fuse_dev + layout->dev_fc.offset, &conn))
+		return ERR_PTR(-EINVAL);
+	return sf_check_conn(conn, layout);
+}
+
+/* Of what a FUSE super block has as its s_fs_info. */
+struct fuse_conn *sf_conn_of_mount(const void *fuse_mount, const struct sf_layout *layout)
+{
+	void *conn;
+
+	if (!sf_peek(fuse_mount + layout->mount_fc.offset, &conn))
+		return ERR_PTR(-EINVAL);
+	return sf_check_conn(conn, layout);
 }

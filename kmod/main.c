@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
 #include <linux/slab.h>
-#include "shortfuse.h"
+#include "foreign.h"
+#include "shortfuse_version.h"
+
+#ifdef SF_FAULTS
+char *sf_fault = "";
+module_param_named(fault, sf_fault, charp, 0400);
+#endif
 
 static int __init sf_init(void)
 {
@@ -10,6 +16,10 @@ static int __init sf_init(void)
 	sf_read_cache = KMEM_CACHE(sf_read_ctx, 0);
 	if (!sf_read_cache)
 		return -ENOMEM;
+	sf_written_init();
+	error = sf_nodes_init();
+	if (error)
+		goto no_nodes;
 	error = sf_hook_init();
 	if (error)
 		goto no_hook;
@@ -21,6 +31,8 @@ static int __init sf_init(void)
 no_device:
 	sf_hook_exit();
 no_hook:
+	sf_nodes_exit();
+no_nodes:
 	kmem_cache_destroy(sf_read_cache);
 	return error;
 }
@@ -29,6 +41,7 @@ static void __exit sf_exit(void)
 {
 	sf_attach_exit();
 	sf_hook_exit();
+	sf_nodes_exit();
 	kmem_cache_destroy(sf_read_cache);
 }
 
@@ -38,4 +51,4 @@ module_exit(sf_exit);
 MODULE_DESCRIPTION("Answers FUSE requests in the kernel by BPF programs");
 MODULE_AUTHOR("The shortfuse developers");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(SHORTFUSE_VERSION);

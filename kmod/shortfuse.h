@@ -13,6 +13,7 @@
 struct fuse_args;
 struct fuse_conn;
 struct fuse_mount;
+struct sf_foreign;
 
 /* A connection, and the programs that answer for it. */
 struct sf_attachment {
@@ -21,15 +22,19 @@ struct sf_attachment {
 	struct work_struct work;
 	struct fuse_conn *conn;
 	struct bpf_prog *progs[SF_OPCODES];
+	struct sf_foreign *foreign; /* NULL: of our own daemon's mount */
 };
 
 /* sf_answer's "not answered"; no request's result. */
 #define SF_ASK_DAEMON LONG_MAX
+/* The same of an attached mount: sf_watch() is to ask, which gives the module back. */
+#define SF_WATCH (LONG_MAX - 1)
 
 /* layout.c: what the daemon said of fs/fuse. Set once, by the first attach. */
 extern struct sf_layout sf_layout;
 bool sf_layout_fits(const struct sf_layout *layout);
 struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout);
+struct fuse_conn *sf_conn_of_mount(const void *fuse_mount, const struct sf_layout *layout);
 
 #define SF_AT(base, field) ((void *)(base) + sf_layout.field.offset)
 
@@ -37,8 +42,17 @@ struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layou
 extern unsigned int sf_attached; /* how many: 0 spares every other mount the search */
 /* Under rcu_read_lock_trace(), which also keeps what it returns. */
 struct sf_attachment *sf_find(const struct fuse_conn *conn);
+/*
+ * The programs of `fds`, -1: none. Only what can be run: sleepable, and content with the context
+ * that it is given, of READ's another one. Those that were got are put by sf_put_progs.
+ */
+int sf_get_progs(struct bpf_prog **progs, const s32 *fds, u32 context, u32 read_context);
+void sf_put_progs(struct bpf_prog **progs);
 int sf_attach_init(void);
 void sf_attach_exit(void);
+
+/* fuse_args.end: told the result of a request that nobody waits for. */
+typedef void (*sf_end_fn)(struct fuse_mount *fm, struct fuse_args *args, int error);
 
 static inline bool sf_flag(const struct fuse_args *args, struct sf_field bit)
 {
@@ -58,15 +72,33 @@ struct sf_sink {
 bool sf_sink_open(struct sf_sink *sink, struct fuse_args *args);
 bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size);
 bool sf_sink_close(struct sf_sink *sink, u32 rest);
+
+/* written.c: pages that a write may have left old */
+void sf_written_init(void);
+void sf_note_read(const struct fuse_args *args);
+void sf_note_write(const struct inode *inode);
 void sf_drop_written(struct inode *inode, loff_t first, loff_t last);
 
 /* answer.c */
+bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args);
 extern struct kmem_cache *sf_read_cache; /* of struct sf_read_ctx */
 long sf_answer(struct fuse_mount *fm, struct fuse_args *args);
-/* True if answered; args is gone then. */
-bool sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
+/* 0 if answered; args is gone then. Else SF_ASK_DAEMON or SF_WATCH. */
+long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
+
+/* foreign.c */
+ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args);
+int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
+/* The rest of `count`, of which the daemon is to be told. */
+u64 sf_watch_forget(struct fuse_conn *conn, u64 nodeid, u64 count);
+void sf_watch_destroy(struct fuse_mount *fm);
+/* The daemon tells of a change. */
+void sf_watch_inval_inode(struct fuse_conn *conn, u64 nodeid);
+void sf_watch_inval_entry(struct fuse_conn *conn, u64 parent, u64 child, const struct qstr *name);
 
 /* hook.c */
+ssize_t sf_ask(void *idmap, struct fuse_mount *fm, struct fuse_args *args);
+int sf_ask_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
 int sf_hook_init(void);
 void sf_hook_exit(void);
 

@@ -2,9 +2,13 @@
 #include "CFuse3.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse3/fuse_log.h>
 #include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -13,14 +17,39 @@
 _Static_assert(sizeof(struct cfuse3_inval_inode) ==
 		       sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_inode_out),
 	       "the same message");
+_Static_assert(offsetof(struct cfuse3_inval_entry, name) ==
+		       sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_entry_out),
+	       "the same message");
+_Static_assert(sizeof(struct cfuse3_inc_epoch) == sizeof(struct fuse_out_header), "a header alone");
 
-struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node)
+struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node, int pages)
 {
 	return (struct cfuse3_inval_inode){
 		.length = sizeof(struct cfuse3_inval_inode),
 		.code = FUSE_NOTIFY_INVAL_INODE,
-		/* From 0 on, 0 bytes: all. */
 		.node = node,
+		/* From 0 on, 0 bytes: all pages. Below 0: none. */
+		.offset = pages ? 0 : -1,
+	};
+}
+
+struct cfuse3_inval_entry cfuse3_inval_entry_message(uint64_t parent, const char *name)
+{
+	struct cfuse3_inval_entry message = {
+		.code = FUSE_NOTIFY_INVAL_ENTRY,
+		.parent = parent,
+		.name_length = strnlen(name, CFUSE3_NAME_MAX - 1),
+	};
+
+	memcpy(message.name, name, message.name_length);
+	message.length = offsetof(struct cfuse3_inval_entry, name) + message.name_length + 1;
+	return message;
+}
+
+struct cfuse3_inc_epoch cfuse3_inc_epoch_message(void)
+{
+	return (struct cfuse3_inc_epoch){
+		.length = sizeof(struct cfuse3_inc_epoch), .code = 8, /* FUSE_NOTIFY_INC_EPOCH */
 	};
 }
 
@@ -104,13 +133,109 @@ int cfuse3_use_channel(struct fuse_session *session, int fd)
 	return fuse_session_custom_io(session, &io, fd);
 }
 
-int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned clone_fd)
+static cfuse3_ended connection_ended;
+
+static ssize_t device_received(ssize_t result, void *userdata)
+{
+	int error = errno, state;
+
+	if (result >= 0 || (error != ENODEV && error != ECONNABORTED))
+		return result;
+	/* No cancellation while Swift runs. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	connection_ended(userdata);
+	pthread_setcancelstate(state, NULL);
+	errno = error;
+	return result;
+}
+
+static ssize_t device_read(int fd, void *buffer, size_t size, void *userdata)
+{
+	return device_received(read(fd, buffer, size), userdata);
+}
+
+static ssize_t device_splice_receive(int in, off_t *in_offset, int out, off_t *out_offset,
+				     size_t size, unsigned flags, void *userdata)
+{
+	return device_received(splice(in, in_offset, out, out_offset, size, flags), userdata);
+}
+
+static ssize_t device_splice_send(int in, off_t *in_offset, int out, off_t *out_offset, size_t size,
+				  unsigned flags, void *userdata)
+{
+	(void)userdata;
+	return splice(in, in_offset, out, out_offset, size, flags);
+}
+
+int cfuse3_tell_end(struct fuse_session *session, cfuse3_ended ended)
+{
+	const struct fuse_custom_io io = {
+		.read = device_read,
+		.writev = channel_writev,
+		.splice_receive = device_splice_receive,
+		.splice_send = device_splice_send,
+	};
+	connection_ended = ended;
+	return fuse_session_custom_io(session, &io, fuse_session_fd(session));
+}
+
+int cfuse3_leave_mount(struct fuse_session *session)
+{
+	int ends[2], result;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -1;
+	/* A pipe without a reader polls as broken. */
+	close(ends[0]);
+	result = dup3(ends[1], fuse_session_fd(session), O_CLOEXEC);
+	close(ends[1]);
+	return result < 0 ? -1 : 0;
+}
+
+static _Thread_local fuse_req_t current_request;
+
+void cfuse3_set_request(fuse_req_t request)
+{
+	current_request = request;
+}
+
+/* SIGKILL is pending for a thread that any signal is about to end: complete_signal of
+ * kernel/signal.c. */
+static int is_ending(pid_t thread)
+{
+	unsigned long long pending = 0, mask;
+	char path[64], line[256];
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
+	status = fopen(path, "re");
+	if (!status)
+		return 1;
+	while (fgets(line, sizeof(line), status)) {
+		if (sscanf(line, "SigPnd: %llx", &mask) == 1 ||
+		    sscanf(line, "ShdPnd: %llx", &mask) == 1)
+			pending |= mask;
+	}
+	fclose(status);
+	return pending >> (SIGKILL - 1) & 1;
+}
+
+int cfuse3_caller_ends(void)
+{
+	if (!current_request || !fuse_req_interrupted(current_request))
+		return 0;
+	return is_ending(fuse_req_ctx(current_request)->pid);
+}
+
+int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned max_idle,
+		unsigned clone_fd)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 
 	if (!config)
 		return -ENOMEM;
 	fuse_loop_cfg_set_max_threads(config, max_threads);
+	fuse_loop_cfg_set_idle_threads(config, max_idle);
 	fuse_loop_cfg_set_clone_fd(config, clone_fd);
 	int result = fuse_session_loop_mt(session, config);
 	fuse_loop_cfg_destroy(config);

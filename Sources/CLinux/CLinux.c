@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -29,6 +31,8 @@ _Static_assert(LINUX_AT_STATX_DONT_SYNC == AT_STATX_DONT_SYNC, "");
 _Static_assert(LINUX_RENAME_NOREPLACE == RENAME_NOREPLACE, "");
 _Static_assert(LINUX_RENAME_EXCHANGE == RENAME_EXCHANGE, "");
 _Static_assert(LINUX_RENAME_WHITEOUT == RENAME_WHITEOUT, "");
+_Static_assert(LINUX_FALLOC_PUNCH == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE), "");
+_Static_assert(LINUX_SEEK_DATA == SEEK_DATA, "");
 _Static_assert(LINUX_UTIME_NOW == UTIME_NOW, "");
 _Static_assert(LINUX_UTIME_OMIT == UTIME_OMIT, "");
 _Static_assert(LINUX_HANDLE_SIZE == sizeof(struct file_handle) + MAX_HANDLE_SZ, "");
@@ -89,6 +93,43 @@ int linux_open_by_handle(int mount_fd, void *handle, int flags)
 	return open_by_handle_at(mount_fd, handle, flags);
 }
 
+int linux_clone_without_access_times(int fd)
+{
+	struct mount_attr attributes = {
+		.attr_set = MOUNT_ATTR_NOATIME,
+		.attr_clr = MOUNT_ATTR__ATIME,
+	};
+	int error, clone = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (clone < 0)
+		return -1;
+	if (!mount_setattr(clone, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)))
+		return clone;
+	error = errno;
+	close(clone);
+	errno = error;
+	return -1;
+}
+
+int linux_forbid_symlinks(const char *path)
+{
+	struct mount_attr change = {
+		.attr_set = 0x00200000, /* MOUNT_ATTR_NOSYMFOLLOW */
+	};
+
+	return mount_setattr(AT_FDCWD, path, 0, &change, sizeof(change));
+}
+
+int linux_spawn_close_from(posix_spawn_file_actions_t *actions, int first)
+{
+	return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+int linux_enter_mount_namespace(int fd)
+{
+	return setns(fd, CLONE_NEWNS);
+}
+
 int linux_file_system_id(int fd, uint64_t *id)
 {
 	struct statfs status;
@@ -96,6 +137,16 @@ int linux_file_system_id(int fd, uint64_t *id)
 	if (fstatfs(fd, &status))
 		return -1;
 	memcpy(id, &status.f_fsid, sizeof(*id));
+	return 0;
+}
+
+int linux_file_system_type(const char *path, uint64_t *type)
+{
+	struct statfs status;
+
+	if (statfs(path, &status))
+		return -1;
+	*type = (unsigned long)status.f_type;
 	return 0;
 }
 
@@ -110,6 +161,11 @@ int linux_keep_only_descriptor(int fd)
 	return close_range(number + 1, ~0U, 0);
 }
 
+int linux_memory_file(const char *name)
+{
+	return memfd_create(name, MFD_CLOEXEC);
+}
+
 int linux_ioctl(int fd, unsigned long request, void *argument)
 {
 	return ioctl(fd, request, argument);
@@ -118,9 +174,11 @@ int linux_ioctl(int fd, unsigned long request, void *argument)
 int linux_set_fs_ids(uid_t uid, gid_t gid)
 {
 	/* Neither call reports failure; asking with an invalid id returns the current one. */
-	setfsgid(gid);
-	if ((gid_t)setfsgid((gid_t)-1) != gid)
-		return -EPERM;
+	if ((gid_t)setfsgid((gid_t)-1) != gid) {
+		setfsgid(gid);
+		if ((gid_t)setfsgid((gid_t)-1) != gid)
+			return -EPERM;
+	}
 	setfsuid(uid);
 	return (uid_t)setfsuid((uid_t)-1) == uid ? 0 : -EPERM;
 }
@@ -149,10 +207,13 @@ int linux_effective_capabilities(uint64_t *effective)
 
 int linux_set_effective_capabilities(uint64_t effective)
 {
-	struct __user_cap_data_struct data[2];
+	/* The other two sets never change: asked for once, and only on this thread. */
+	static _Thread_local bool is_known;
+	static _Thread_local struct __user_cap_data_struct data[2];
 
-	if (capabilities(SYS_capget, data))
+	if (!is_known && capabilities(SYS_capget, data))
 		return -1;
+	is_known = true;
 	data[0].effective = (uint32_t)effective;
 	data[1].effective = (uint32_t)(effective >> 32);
 	return capabilities(SYS_capset, data);
@@ -172,6 +233,14 @@ int linux_set_thread_umask(mode_t mask)
 	current = mask;
 	umask(mask);
 	return 0;
+}
+
+void linux_reset_fs_ids(uid_t uid, gid_t gid)
+{
+	setfsuid(uid);
+	/* Asking costs a tenth. */
+	if ((gid_t)setfsgid((gid_t)-1) != gid)
+		setfsgid(gid);
 }
 
 void linux_name_thread(const char *name)
@@ -195,6 +264,33 @@ int linux_device_of(const char *path, dev_t *device)
 dev_t linux_make_device(unsigned major, unsigned minor)
 {
 	return makedev(major, minor);
+}
+
+unsigned linux_kernel_device(dev_t device)
+{
+	return major(device) << 20 | minor(device);
+}
+
+unsigned linux_device_minor(dev_t device)
+{
+	return minor(device);
+}
+
+int linux_open_fuse_control(void)
+{
+	int context = (int)syscall(SYS_fsopen, "fusectl", 1 /* FSOPEN_CLOEXEC */);
+	int mount = -1;
+
+	if (context < 0)
+		return -1;
+	/* 6: FSCONFIG_CMD_CREATE */
+	if (syscall(SYS_fsconfig, context, 6, NULL, NULL, 0) == 0)
+		mount = (int)syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
+	int error = errno;
+
+	close(context);
+	errno = error;
+	return mount;
 }
 
 int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns)

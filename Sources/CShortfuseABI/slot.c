@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 _Static_assert(sizeof(struct sf_attr_slot) == 128, "two cache lines; docs and mmap rely on it");
 _Static_assert(sizeof(struct fuse_attr) % sizeof(__u64) == 0, "programs copy whole words");
@@ -17,14 +18,20 @@ _Static_assert(SF_REPLY_MAX <= SF_OUT_MAX && SF_REPLY_MAX % 8 == 0, "programs co
 
 void sf_seq_lock(__u32 *at)
 {
-	for (;;) {
+	static const struct timespec moment = {.tv_nsec = 20000};
+
+	for (int tries = 0;; tries++) {
 		__u32 seq = __atomic_load_n(at, __ATOMIC_RELAXED);
 
 		/* The locked instruction also orders the writes that follow behind it. */
 		if (!(seq & 1) && __atomic_compare_exchange_n(at, &seq, seq + 1, 0,
 							      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			return;
-		sched_yield();
+		/* A thread of higher priority yields to nobody: it has to sleep. */
+		if (tries < 10)
+			sched_yield();
+		else
+			nanosleep(&moment, NULL);
 	}
 }
 
@@ -45,7 +52,7 @@ __u64 sf_slot_exchange_grant(struct sf_attr_slot *slot, __u64 tag)
 
 /* The same as libfuse's convert_stat: C5, same bytes. */
 void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *from, __u64 version,
-		   __u32 xattr_version, __u64 kept)
+		   __u32 xattr_version, __u64 kept, __u32 told)
 {
 	struct fuse_attr *attr = &slot->attr;
 
@@ -64,7 +71,7 @@ void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *f
 	attr->gid = from->st_gid;
 	attr->rdev = from->st_rdev;
 	attr->blksize = from->st_blksize;
-	attr->flags = 0;
+	__atomic_store_n(&attr->flags, told, __ATOMIC_RELAXED);
 	slot->xattr_version = xattr_version;
 	slot->version = version;
 	__atomic_store_n(&slot->kept, kept, __ATOMIC_RELAXED);
@@ -76,11 +83,17 @@ __u64 sf_slot_kept(const struct sf_attr_slot *slot)
 	return __atomic_load_n(&slot->kept, __ATOMIC_RELAXED);
 }
 
+__u32 sf_slot_told(const struct sf_attr_slot *slot)
+{
+	return __atomic_load_n(&slot->attr.flags, __ATOMIC_RELAXED);
+}
+
 int sf_slot_is_same(const struct sf_attr_slot *slot, const struct stat *attributes)
 {
 	struct sf_attr_slot other = {0};
 
-	sf_slot_write(&other, slot->nodeid, attributes, slot->version, slot->xattr_version, 0);
+	sf_slot_write(&other, slot->nodeid, attributes, slot->version, slot->xattr_version, 0,
+		      slot->attr.flags);
 	other.attr.atime = slot->attr.atime;
 	other.attr.atimensec = slot->attr.atimensec;
 	other.attr.blocks = slot->attr.blocks;

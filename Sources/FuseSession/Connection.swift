@@ -73,4 +73,6 @@ public struct Capabilities: OptionSet, Sendable {
     /// The file system, not the kernel, clears set-user-id bits on writes.
     public static let handlesKillPrivileges = Self(rawValue: 1 << 20)
     public static let cacheSymlinks = Self(rawValue: 1 << 23)
+    /// A new modification time drops no pages: only FUSE_NOTIFY_INVAL_INODE does.
+    public static let explicitInvalidation = Self(rawValue: 1 << 25)
 }

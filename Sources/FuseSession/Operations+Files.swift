@@ -36,6 +36,8 @@ func addFiles(to operations: inout fuse_lowlevel_ops) {
             // The flags as they are now: fcntl(2) may have changed O_APPEND since OPEN. A page of a
             // mapping belongs where it is, whatever the flags.
             let appends = info.pointee.flags & O_APPEND != 0 && info.pointee.writepage == 0
+            var context = context
+            context.isWriteback = info.pointee.writepage != 0
             let count = try fileSystem.write(
                 context, node: node, handle: info.pointee.fh, offset: Int64(offset),
                 appends: appends, from: WriteSource(vector))

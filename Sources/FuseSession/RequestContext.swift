@@ -10,6 +10,8 @@ public struct RequestContext {
     /// Already applied to the mode by the kernel, unless `Capabilities.leavesMask` is on. 0 if the
     /// request makes no file.
     public let umask: mode_t
+    /// A WRITE of pages of a mapping, which the kernel sends by itself: the ids are nobody's.
+    public internal(set) var isWriteback = false
     private let request: fuse_req_t?
 
     /// A caller without a request: for operations called directly.

@@ -15,20 +15,28 @@ public final class Session: @unchecked Sendable {
     let control = LoopControl()
     private let options: Options
     private let log: Logger
+    /// Where it is mounted, as the kernel lists it. Set by `mount`, before there are other threads.
+    private var place: (path: [UInt8], device: dev_t)?
 
+    /// Texts for mount(8) are bytes, as paths are: they need not be UTF-8.
     public struct Options: Sendable {
         /// What mount(8) shows as the source.
-        public var sourceName = "fuse"
+        public var sourceName = Array("fuse".utf8)
         /// What mount(8) shows as the type: `fuse.` and this.
-        public var subtype: String?
+        public var subtype: [UInt8]?
         /// Further `-o` options, mount(8)'s and libfuse's, each `name` or `name=value`.
-        public var mountOptions: [String] = ["default_permissions"]
-        /// Requests served at once. More help where SOURCE is slow to answer.
-        public var maxThreads = 10
+        public var mountOptions = [Array("default_permissions".utf8)]
+        /// Requests under way at once: each has a thread. Beyond, requests wait until one has ended.
+        public var maxThreads = 4096
+        /// Threads that stay when there is nothing to do. More: sooner there for many requests at once.
+        public var idleThreads = 10
         /// One /dev/fuse descriptor per thread: less contention with many busy cores.
         public var clonesDescriptor = false
         /// Called at INIT, before its reply, on a thread that serves requests.
         public var initialized: (@Sendable (Agreement) -> Void)?
+        /// Called as soon as the connection is known to have ended (unmounted, aborted), once, on a
+        /// thread that served requests; others may still be at work.
+        public var ended: (@Sendable () -> Void)?
 
         public init() {}
     }
@@ -46,7 +54,7 @@ public final class Session: @unchecked Sendable {
         LibraryLog.install(log)
         let core = SessionCore(
             fileSystem: fileSystem, counters: counters, latency: latency,
-            initialized: options.initialized)
+            initialized: options.initialized, ended: options.ended)
         self.core = core
         self.options = options
         self.log = log
@@ -76,13 +84,23 @@ public final class Session: @unchecked Sendable {
         let (result, reason) = LibraryLog.collecting {
             path.withPlatformString { fuse_session_mount(handle, $0) }
         }
-        guard result == 0 else { throw SessionError(doing: "mount \(path)", reason) }
+        guard result == 0 else { throw SessionError(doing: "mount \(path.printable)", reason) }
+        if options.ended != nil {
+            let (result, reason) = LibraryLog.collecting {
+                cfuse3_tell_end(handle) { userdata in SessionCore.with(userdata) { $0.end() } }
+            }
+            guard result == 0 else { throw SessionError(doing: "use /dev/fuse", reason) }
+        }
         // Nobody serves the mount yet: only a question that sends no request can be answered.
         do {
-            core.fileSystem.mounted(
-                device: try path.withPlatformString { try Syscall.device(of: $0) })
+            let device = try path.withPlatformString { try Syscall.device(of: $0) }
+            let bytes = path.withPlatformString { text in
+                UnsafeBufferPointer(start: text, count: strlen(text)).map { UInt8(bitPattern: $0) }
+            }
+            place = (bytes, device)
+            core.fileSystem.mounted(device: device)
         } catch {
-            log.warning("cannot tell the device number of \(path): \(error)")
+            log.warning("cannot tell the device number of \(path.printable): \(error)")
         }
     }
 
@@ -110,10 +128,24 @@ public final class Session: @unchecked Sendable {
         FileDescriptor(rawValue: fuse_session_fd(handle))
     }
 
-    /// Unmounts, unless that happened from outside. Lazily: files still open go on to exist without
-    /// a server.
+    /// Unmounts, unless that happened from outside: then another mount may be there meanwhile.
+    /// Lazily: files still open go on to exist without a server.
     public func unmount() {
+        if let place, !isThere(place), cfuse3_leave_mount(handle) != 0 {
+            log.warning("cannot leave the mountpoint alone: \(Errno(rawValue: errno))")
+        }
+        place = nil
         fuse_session_unmount(handle)
+    }
+
+    /// True if what is seen at the mountpoint is this session's.
+    private func isThere(_ place: (path: [UInt8], device: dev_t)) -> Bool {
+        guard let mounts = try? Syscall.mounts() else { return true }
+        if let top = mounts.last(where: { $0.mountpoint == place.path }) {
+            return top.device == place.device
+        }
+        // Mounted by a path that the kernel lists in another form.
+        return mounts.contains { $0.device == place.device }
     }
 
     /// Serves until the mount is gone, `exit` is called, or SIGINT, SIGTERM or SIGHUP arrives.
@@ -126,6 +158,7 @@ public final class Session: @unchecked Sendable {
         let (result, signal) = control.run(handle) {
             cfuse3_loop(
                 handle, UInt32(clamping: max(options.maxThreads, 1)),
+                UInt32(clamping: max(options.idleThreads, 1)),
                 options.clonesDescriptor ? 1 : 0)
         }
         if result < 0 {
@@ -134,29 +167,39 @@ public final class Session: @unchecked Sendable {
         return signal
     }
 
+    /// True if the caller of the request that the calling thread serves has been killed, and waits for
+    /// the reply only because it must. For what may be given up.
+    public static var callerEnds: Bool { cfuse3_caller_ends() != 0 }
+
     /// Ends `run`, now or when it is called. From any thread.
     public func exit() {
         control.exit()
     }
 
-    private static func arguments(for options: Options) -> [String] {
+    private static func arguments(for options: Options) -> [[UInt8]] {
         // libfuse splits options at commas that no backslash precedes.
-        func escaped(_ text: String) -> String {
-            text.replacing("\\", with: "\\\\").replacing(",", with: "\\,")
+        func escaped(_ text: [UInt8]) -> [UInt8] {
+            text.flatMap { byte in
+                byte == UInt8(ascii: ",") || byte == UInt8(ascii: "\\")
+                    ? [UInt8(ascii: "\\"), byte] : [byte]
+            }
         }
-        var arguments = ["fuse", "-o", "fsname=" + escaped(options.sourceName)]
-        if let subtype = options.subtype { arguments += ["-o", "subtype=" + escaped(subtype)] }
-        for option in options.mountOptions { arguments += ["-o", option] }
+        let flag = Array("-o".utf8)
+        var arguments = [Array("fuse".utf8), flag, "fsname=".utf8 + escaped(options.sourceName)]
+        if let subtype = options.subtype {
+            arguments += [flag, "subtype=".utf8 + escaped(subtype)]
+        }
+        for option in options.mountOptions { arguments += [flag, option] }
         return arguments
     }
 }
 
 /// Calls `body` with argc and argv.
 private func withArguments<R>(
-    _ arguments: [String],
+    _ arguments: [[UInt8]],
     _ body: (Int32, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> R
 ) -> R {
-    var values: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
+    var values: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0.cString) }
     defer { for value in values { free(value) } }
     values.append(nil)
     return body(Int32(clamping: arguments.count), &values)

@@ -1,5 +1,6 @@
 import CFuse3
 import Logging
+import Synchronization
 import Syscall
 import SystemPackage
 
@@ -9,15 +10,24 @@ final class SessionCore: Sendable {
     let counters: RequestCounters?
     let latency: LatencyBuckets?
     let initialized: (@Sendable (Agreement) -> Void)?
+    private let ended: (@Sendable () -> Void)?
+    private let hasEnded = Atomic(false)
 
     init(
         fileSystem: any FileSystem, counters: RequestCounters?, latency: LatencyBuckets?,
-        initialized: (@Sendable (Agreement) -> Void)?
+        initialized: (@Sendable (Agreement) -> Void)?, ended: (@Sendable () -> Void)? = nil
     ) {
         self.fileSystem = fileSystem
         self.counters = counters
         self.latency = latency
         self.initialized = initialized
+        self.ended = ended
+    }
+
+    /// The connection has ended; each thread that learns of it says so.
+    func end() {
+        guard !hasEnded.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        ended?()
     }
 
     /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough
@@ -50,8 +60,12 @@ func serve(
     SessionCore.with(fuse_req_userdata(request)) { core in
         core.counters?.count(opcode)
         let start = core.latency == nil ? 0 : Syscall.monotonicNanoseconds()
+        cfuse3_set_request(request)
         let token = core.fileSystem.requestBegins()
-        defer { core.fileSystem.requestEnds(token) }
+        defer {
+            core.fileSystem.requestEnds(token)
+            cfuse3_set_request(nil)
+        }
         do throws(Errno) {
             try body(core.fileSystem, RequestContext(request))
         } catch {

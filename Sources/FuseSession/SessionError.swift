@@ -2,6 +2,7 @@ import CFuse3
 import Glibc
 import Logging
 import Synchronization
+import Syscall
 
 /// Why a session could not do something: one line.
 public struct SessionError: Error, CustomStringConvertible {
@@ -41,7 +42,10 @@ enum LibraryLog {
 
     private static let installSink: Void = cfuse3_set_log_sink { level, message in
         guard let message else { return }
-        LibraryLog.receive(level, String(cString: message))
+        // It may hold a path, of any bytes.
+        let bytes = UnsafeBufferPointer(start: message, count: strlen(message))
+        LibraryLog.receive(
+            level, RawText.escape(bytes.map { UInt8(bitPattern: $0) }, inOneLine: true))
     }
 
     private static func receive(_ level: Int32, _ message: String) {

@@ -23,6 +23,8 @@ final class BPFObject: @unchecked Sendable {
     let maps: Maps
     /// Descriptors of the programs by opcode.
     let programs: [(opcode: UInt32, fd: CInt)]
+    /// The same of those that learn from a foreign daemon's replies.
+    let learners: [(opcode: UInt32, fd: CInt)]
 
     static let mapNames = [
         "attrs", "names", "long_names", "data", "replies", "counters",
@@ -41,6 +43,7 @@ final class BPFObject: @unchecked Sendable {
         self.object = object
         do throws(KernelCacheError) {
             try Self.size(object, config: config, names: names)
+            try Self.choose(object, Self.programNames(config) + Self.learnerNames(config))
             #if FAULTS
                 try Fault.plant(in: object)
             #endif
@@ -53,7 +56,8 @@ final class BPFObject: @unchecked Sendable {
                 data: try Self.map(object, "data"), replies: try Self.map(object, "replies"),
                 counters: try Self.map(object, "counters"),
                 variables: try Self.map(object, ".bss"))
-            programs = try Self.programs(object)
+            programs = try Self.programs(object, Self.programNames(config))
+            learners = try Self.programs(object, Self.learnerNames(config))
         } catch {
             bpf_object__close(object)
             throw error
@@ -62,17 +66,52 @@ final class BPFObject: @unchecked Sendable {
 
     deinit { bpf_object__close(object) }
 
+    private typealias ProgramNames = [(opcode: fuse_opcode, name: String)]
+
     /// The program of each opcode.
-    private static let programNames: [(opcode: fuse_opcode, name: String)] = [
-        (FUSE_LOOKUP, "sf_lookup"), (FUSE_GETATTR, "sf_getattr"), (FUSE_OPEN, "sf_open"),
-        (FUSE_READ, "sf_read"), (FUSE_FLUSH, "sf_flush"), (FUSE_RELEASE, "sf_release"),
-        (FUSE_OPENDIR, "sf_opendir"), (FUSE_RELEASEDIR, "sf_release"),
-        (FUSE_READLINK, "sf_readlink"), (FUSE_GETXATTR, "sf_getxattr"),
-        (FUSE_LISTXATTR, "sf_listxattr"), (FUSE_STATFS, "sf_statfs"), (FUSE_IOCTL, "sf_ioctl"),
-    ]
+    private static func programNames(_ config: sf_config) -> ProgramNames {
+        let all: ProgramNames = [
+            (FUSE_LOOKUP, "sf_lookup"), (FUSE_GETATTR, "sf_getattr"),
+            (FUSE_GETXATTR, "sf_getxattr"), (FUSE_LISTXATTR, "sf_listxattr"),
+            (FUSE_STATFS, "sf_statfs"),
+        ]
+        // What a foreign daemon has open it alone can answer for.
+        guard config.policy == SF_POLICY_MIRROR.rawValue else { return all }
+        return all + [
+            (FUSE_OPEN, "sf_open"), (FUSE_READ, "sf_read"), (FUSE_FLUSH, "sf_flush"),
+            (FUSE_RELEASE, "sf_release"), (FUSE_OPENDIR, "sf_opendir"),
+            (FUSE_RELEASEDIR, "sf_release"), (FUSE_READLINK, "sf_readlink"),
+            (FUSE_IOCTL, "sf_ioctl"),
+        ]
+    }
+
+    /// The program that learns from the replies to each opcode.
+    private static func learnerNames(_ config: sf_config) -> ProgramNames {
+        guard config.policy != SF_POLICY_MIRROR.rawValue else { return [] }
+        return [
+            (FUSE_LOOKUP, "sf_learn_lookup"), (FUSE_GETATTR, "sf_learn_getattr"),
+            (FUSE_GETXATTR, "sf_learn_getxattr"), (FUSE_LISTXATTR, "sf_learn_listxattr"),
+            (FUSE_STATFS, "sf_learn_statfs"),
+        ]
+    }
+
+    /// Has only these programs loaded.
+    private static func choose(
+        _ object: OpaquePointer, _ names: ProgramNames
+    ) throws(KernelCacheError) {
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            let name = bpf_program__name(current).map { String(cString: $0) } ?? ""
+            let isWanted = names.contains { $0.name == name }
+            guard bpf_program__set_autoload(current, isWanted) == 0 else {
+                throw .openFailed(reason: "program \(name) cannot be chosen")
+            }
+            program = bpf_object__next_program(object, current)
+        }
+    }
 
     private static func programs(
-        _ object: OpaquePointer
+        _ object: OpaquePointer, _ programNames: ProgramNames
     ) throws(KernelCacheError) -> [(opcode: UInt32, fd: CInt)] {
         var programs: [(opcode: UInt32, fd: CInt)] = []
         for (opcode, name) in programNames {
@@ -137,5 +176,47 @@ final class BPFObject: @unchecked Sendable {
                 bpf_map__pin(map, path) == 0, chmod(path, 0o600) == 0
             else { throw .pinFailed(path: path, Errno(rawValue: errno)) }
         }
+    }
+
+    /// Has the hook ask the programs for the requests of a connection.
+    /// - Parameters:
+    ///   - target: /dev/fuse of a session, or the root of a mount, as `kind` says.
+    ///   - openNanoseconds, openFiles: as sf_attach.open_ns and idle_max.
+    /// - Returns: the open /dev/shortfuse. Closing it detaches.
+    func attach(
+        _ target: CInt, as kind: sf_attach_kind, openNanoseconds: UInt64 = 0,
+        openFiles: UInt32 = 0
+    ) throws(KernelCacheError) -> CInt {
+        let device = open("/dev/" + SF_DEVICE, O_RDWR | O_CLOEXEC)
+        guard device >= 0 else {
+            throw errno == ENOENT ? .moduleMissing : .attachFailed(Errno(rawValue: errno))
+        }
+        do throws(KernelCacheError) {
+            var request = sf_attach()
+            request.size = UInt32(MemoryLayout<sf_attach>.size)
+            request.abi_version = UInt32(SF_ABI_VERSION.rawValue)
+            request.fd = target
+            request.kind = kind.rawValue
+            request.open_ns = openNanoseconds
+            request.idle_max = openFiles
+            request.layout = try FuseLayout.read()
+            withUnsafeMutableBytes(of: &request.prog_fd) { Self.fill($0, programs) }
+            withUnsafeMutableBytes(of: &request.learn_fd) { Self.fill($0, learners) }
+            guard sf_ioctl_attach(device, &request) == 0 else {
+                throw .attachFailed(Errno(rawValue: errno))
+            }
+        } catch {
+            Glibc.close(device)
+            throw error
+        }
+        return device
+    }
+
+    private static func fill(
+        _ bytes: UnsafeMutableRawBufferPointer, _ programs: [(opcode: UInt32, fd: CInt)]
+    ) {
+        let fds = bytes.bindMemory(to: CInt.self)
+        fds.update(repeating: -1)
+        for (opcode, fd) in programs { fds[Int(opcode)] = fd }
     }
 }

@@ -23,11 +23,25 @@ import SystemPackage
 /// somebody has seen the new one, nor half of it.
 public final class Coherence: Sendable {
     private let cache: Sink?
-    private let nameLocks = StripeLocks(bits: 10)
-    private let nodeLocks = StripeLocks(bits: 10)
+    private let native: NativeCaches?
+    private let notices: (any CacheNotices)?
+    private let nameLocks: StripeLocks
+    private let nodeLocks: StripeLocks
 
-    /// - Parameter cache: nil where nothing is accelerated; publish and revoke are then no-ops.
-    public init(cache: KernelCache?) {
+    /// - Parameters:
+    ///   - cache: nil where nothing is accelerated: nothing is published then.
+    ///   - native: nil where the kernel may keep nothing in its own caches.
+    ///   - notices: nil where there is no kernel to tell: without a mount.
+    ///   - isAbandoned: whether nobody waits any more for the request that the calling thread serves.
+    ///     Then whoever waits for a lock to change something gives up.
+    public init(
+        cache: KernelCache?, native: NativeCaches? = nil, notices: (any CacheNotices)? = nil,
+        isAbandoned: @escaping @Sendable () -> Bool = { false }
+    ) {
+        self.native = native
+        self.notices = notices
+        nameLocks = StripeLocks(bits: 10, isAbandoned: isAbandoned)
+        nodeLocks = StripeLocks(bits: 10, isAbandoned: isAbandoned)
         #if FAULTS
             self.cache = cache.map(FaultyCache.init)
         #else
@@ -37,6 +51,20 @@ public final class Coherence: Sendable {
 
     /// True where publishing has an effect: lets a caller skip reading what only the maps want.
     public var isAccelerated: Bool { cache != nil }
+
+    /// True where anything at all is cached, in the maps or in the kernel's own caches: then whatever
+    /// is answered must have been read under its lock.
+    public var isCaching: Bool { cache != nil || native != nil }
+
+    /// True where attributes must be answered under the node's lock: where anything is cached, and where
+    /// a kernel counts links by itself, see `NodeHold.beginRemoval`.
+    public var locksAttributes: Bool { isCaching || notices != nil }
+
+    /// True where the kernel may keep names and attributes.
+    public var usesNativeCaches: Bool { native != nil }
+
+    /// True where the kernel's pages and listings stay until it is told.
+    public var keepsPages: Bool { cache != nil || native?.options.keepsPages ?? false }
 
     /// Bytes up to which a file's data is worth publishing; -1: no file's.
     public var fileMax: Int { cache?.fileMax ?? -1 }
@@ -50,12 +78,56 @@ public final class Coherence: Sendable {
     /// in the source of which nobody can tell what they concern.
     public func dropEverything() { cache?.dropEverything() }
 
+    /// Makes void what is cached of a node whose lock somebody has for long, and who reads the source at
+    /// the moment keeps nothing of it: something changed behind the mount.
+    /// - Parameter find: the node, if there is one by now.
+    public func voidUnlocked(_ find: () -> UInt64?) {
+        // Whoever has published by now has made the node before.
+        voidReaders()
+        guard let nodeid = find() else { return }
+        _ = cache?.revokeAttributes(nodeid: nodeid)
+        if native != nil { notices?.endAttributes(of: nodeid) }
+    }
+
+    /// Who reads the source at the moment keeps nothing of it.
+    public func voidReaders() {
+        cache?.voidReaders()
+        native?.voidReaders()
+    }
+
+    /// Runs `body`, which only reads, with the names of directory `parent` locked; if somebody has been
+    /// changing them for long (the source may be frozen, or a network), without.
+    ///
+    /// What `body` answers then is as good: it is the state before the change or after it, of which
+    /// neither is over. But nothing may keep it, and a hold without a lock sees to that: it publishes
+    /// nothing, and permits no time-out.
+    public func reading<R: ~Copyable>(
+        namesOf parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nameLocks.withLockUnlessHeld(parent) { (isLocked) throws(Errno) -> R in
+            try body(NameHold(cache, native, isLocked: isLocked))
+        }
+    }
+
+    /// The same with the node of identity `key`.
+    public func reading<R: ~Copyable>(
+        node key: UInt64, _ body: (borrowing NodeHold) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        try nodeLocks.withLockUnlessHeld(key) { (isLocked) throws(Errno) -> R in
+            try body(
+                isLocked
+                    ? NodeHold(cache, native, notices)
+                    : NodeHold(nil, native, notices, isLocked: false))
+        }
+    }
+
     /// Runs `body` with the names of directory `parent` locked.
+    /// - Throws: `EINTR` if nobody waits any more for what it would do, as all below.
     public func withNames<R: ~Copyable>(
         of parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nameLocks.withLock(parent) { () throws(Errno) -> R in
-            try body(NameHold(cache))
+            try body(NameHold(cache, native))
         }
     }
 
@@ -64,7 +136,7 @@ public final class Coherence: Sendable {
         of parents: [UInt64], _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nameLocks.withLocks(parents) { () throws(Errno) -> R in
-            try body(NameHold(cache))
+            try body(NameHold(cache, native))
         }
     }
 
@@ -73,7 +145,7 @@ public final class Coherence: Sendable {
         _ key: UInt64, _ body: (borrowing NodeHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nodeLocks.withLock(key) { () throws(Errno) -> R in
-            try body(NodeHold(cache))
+            try body(NodeHold(cache, native, notices))
         }
     }
 
@@ -82,35 +154,53 @@ public final class Coherence: Sendable {
         _ keys: [UInt64], _ body: (borrowing NodeHold) throws(Errno) -> R
     ) throws(Errno) -> R {
         try nodeLocks.withLocks(keys) { () throws(Errno) -> R in
-            try body(NodeHold(cache))
+            try body(NodeHold(cache, native, notices))
         }
     }
 }
 
-/// File handles that the kernel gives out by itself: nothing is open for them in the daemon.
+/// File handles that the kernel gives out by itself: nothing is open for them in the daemon. 0 is what
+/// it has of a file that it opened without asking anybody.
 public enum ReservedHandle {
-    public static func contains(_ handle: UInt64) -> Bool { handle & sf_fh_reserved != 0 }
+    public static let unopened: UInt64 = 0
+
+    public static func contains(_ handle: UInt64) -> Bool {
+        handle & sf_fh_reserved != 0 || handle == unopened
+    }
 }
 
 /// The right to publish and revoke names, while their directory is locked.
 public struct NameHold: ~Copyable {
     private let cache: Sink?
+    private let native: NativeCaches?
     /// As it was before anything was read under this hold.
     private let epoch: UInt64
+    private let nativeEpoch: UInt64
+    /// False: see `Coherence.reading`.
+    public let isLocked: Bool
 
-    init(_ cache: Sink?) {
+    init(_ cache: Sink?, _ native: NativeCaches?, isLocked: Bool = true) {
         self.cache = cache
+        self.native = native
+        self.isLocked = isLocked
         epoch = cache?.epoch ?? 0
+        nativeEpoch = native?.epoch ?? 0
     }
 
-    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`.
-    public func publish(parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64) {
-        cache?.publishName(parent: parent, name: name, nodeid: nodeid, in: epoch)
-    }
-
-    /// Lets the kernel answer LOOKUP of `name` in `parent` with ENOENT.
-    public func publishAbsence(parent: UInt64, name: UnsafePointer<CChar>) {
-        cache?.publishName(parent: parent, name: name, nodeid: 0, in: epoch)
+    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`; 0: that
+    /// there is none.
+    /// - Parameter isTold: changes of the directory that others make are told.
+    /// - Returns: seconds for which the kernel may keep that. It needs no notification when the name
+    ///   changes through the mount: it takes the directory's lock for that.
+    @discardableResult
+    public func publish(
+        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, isTold: Bool
+    ) -> Double {
+        guard isLocked else { return 0 }
+        cache?.publishName(
+            parent: parent, name: name, nodeid: nodeid, isKept: isTold && native != nil, in: epoch)
+        guard isTold, let native, native.epoch == nativeEpoch else { return 0 }
+        return native.options.entrySeconds
     }
 
     /// As `KernelCache.compare`.

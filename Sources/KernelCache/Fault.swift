@@ -17,6 +17,18 @@
         case grants  // FORGET is counted against the daemon's own lookups alone
         case version  // data that changed keeps its version, so that old blocks count as new
         case never = "no-invalidation"  // the maps never forget anything
+        case silent = "no-notification"  // mount: the kernel's own caches are never told
+        case lateNotice = "late-notification"  // mount: they are told after the change
+        case attributes = "setattr-untold"  // mount: not of mode, owner, extended attributes
+        case removal = "no-quarantine"  // mount: a link count read while a name goes is kept
+        case unheld = "late-reply"  // mount: what the kernel keeps is not noted
+        case namesBehind = "name-behind"  // mount: names changed behind it are not dropped
+        case attributesBehind = "attributes-behind"  // mount: nor are attributes
+        // kmod/fault.h makes these.
+        case attachLate = "attach-late"  // attach: what a request changes is void only after it
+        case attachForget = "attach-forget"  // attach: lookups that it never saw are told too
+        case attachTarget = "attach-target"  // attach: what loses a name is not void
+        case attachXattr = "attach-xattr"  // attach: extended attributes never are
 
         /// Not a fault: LOOKUP's program pauses as it does for `generation`, and checks.
         private static let pause = "pause"
@@ -24,7 +36,7 @@
         private static let name = getenv("SHORTFUSE_FAULT").map { String(cString: $0) } ?? ""
 
         static let current: Fault? = {
-            if name.isEmpty || name == pause { return nil }
+            if name.isEmpty || name == pause || name == hold { return nil }
             guard let fault = Fault(rawValue: name) else { fatalError("no fault '\(name)'") }
             return fault
         }()
@@ -38,6 +50,33 @@
             else { throw .openFailed(reason: "the BPF programs are built without faults") }
             let flags: UInt32 = current == .generation ? 3 : name == pause ? 1 : 0
             UnsafeMutableRawPointer(mutating: constants).storeBytes(of: flags, as: UInt32.self)
+        }
+
+        /// Replies are held back now and then, between the lock that they were read under and the
+        /// kernel, so that what must not overtake them can.
+        private static let holdsReplies =
+            [.silent, .lateNotice, .attributes, .removal, .unheld, .attachLate].contains(current)
+            || name == hold
+        /// Not a fault: only replies are held back.
+        private static let hold = "hold"
+
+        /// Answers are to be kept from the first one on: more of them are under way when something
+        /// changes.
+        static let keepsAtOnce = holdsReplies && current != nil
+
+        /// - Returns: true if the fault is that nothing is to be told.
+        static func isUntold(_ scope: ChangeScope) -> Bool {
+            current == .silent || (current == .attributes && scope.contains(.xattrs))
+        }
+
+        /// True if the kernel is not to be told of names that changed behind the mount.
+        public static var keepsNamesBehind: Bool { current == .namesBehind }
+        /// True if it is not to be told of attributes that did.
+        public static var keepsAttributesBehind: Bool { current == .attributesBehind }
+
+        /// Tells now, or when it is too late.
+        static func notify(_ body: @escaping @Sendable () -> Void) {
+            if current == .lateNotice { whenUnlocked(body) } else { body() }
         }
 
         // MARK: What a thread does between taking locks and letting go of one
@@ -70,6 +109,10 @@
 
         /// This thread has let go of a lock.
         static func unlocked() {
+            if holdsReplies, UInt8.random(in: 0..<3) == 0 {
+                // That one is looked for in the VM, where everything takes longer.
+                usleep(.random(in: 30..<(current == .attachLate ? 20_000 : 300)))
+            }
             let scope = scopes.withLock { $0.removeValue(forKey: pthread_self()) }
             guard let work = scope?.unpublished, !work.isEmpty else { return }
             usleep(20)
@@ -82,14 +125,17 @@
         let cache: KernelCache
 
         func publishName(
-            parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, in epoch: UInt64
+            parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, isKept: Bool,
+            in epoch: UInt64
         ) {
             guard Fault.current == .unlocked else {
-                return cache.publishName(parent: parent, name: name, nodeid: nodeid, in: epoch)
+                return cache.publishName(
+                    parent: parent, name: name, nodeid: nodeid, isKept: isKept, in: epoch)
             }
             let copy = Self.copy(name)
             Fault.whenUnlocked {
-                cache.publishName(parent: parent, name: copy, nodeid: nodeid, in: epoch)
+                cache.publishName(
+                    parent: parent, name: copy, nodeid: nodeid, isKept: isKept, in: epoch)
             }
         }
 
@@ -126,12 +172,14 @@
             return isFixed && version != 0 ? version : cache.freshVersion(after: version)
         }
 
-        func revokeAttributes(nodeid: UInt64) {
+        func revokeAttributes(nodeid: UInt64) -> UInt32? {
             switch Fault.current {
-            case .never: return
-            case .parent where Fault.isParent(nodeid): return
-            case .late: Later.shared.run { cache.revokeAttributes(nodeid: nodeid) }
-            default: cache.revokeAttributes(nodeid: nodeid)
+            case .never: return nil
+            case .parent where Fault.isParent(nodeid): return nil
+            case .late:
+                Later.shared.run { _ = cache.revokeAttributes(nodeid: nodeid) }
+                return nil
+            default: return cache.revokeAttributes(nodeid: nodeid)
             }
         }
 
@@ -144,6 +192,7 @@
         var epoch: UInt64 { cache.epoch }
         func isValid(version: UInt64) -> Bool { cache.isValid(version: version) }
         func dropEverything() { cache.dropEverything() }
+        func voidReaders() { cache.voidReaders() }
         func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
             cache.sample(seed: seed, after: &name)
         }

@@ -51,7 +51,15 @@ struct FuseLayout {
             mount_entry: try field("fuse_mount", "fc_entry"),
             dev_fc: try field("fuse_dev", "fc"),
             conn_mounts: try field("fuse_conn", "mounts"),
-            conn_connected: try field("fuse_conn", "connected"))
+            conn_connected: try field("fuse_conn", "connected"),
+            conn_user_id: try field("fuse_conn", "user_id"),
+            conn_default_permissions: try bit("fuse_conn", "default_permissions"),
+            conn_writeback_cache: try bit("fuse_conn", "writeback_cache"),
+            // Since 6.9.
+            conn_passthrough: (try? bit("fuse_conn", "passthrough")) ?? sf_field(),
+            inode_nodeid: try field("fuse_inode", "nodeid"),
+            inode_nlookup: try field("fuse_inode", "nlookup"),
+            inode_lock: try field("fuse_inode", "lock"))
     }
 
     /// `end`, which must take what the hook hands it.

@@ -26,7 +26,10 @@ extension KernelCache {
     func publishAttributes(
         nodeid: UInt64, attributes: stat, versions: Versions, in epoch: UInt64
     ) {
-        guard epoch == self.epoch else { return revokeAttributes(nodeid: nodeid) }
+        guard epoch == self.epoch else {
+            revokeAttributes(nodeid: nodeid)
+            return
+        }
         withSlot(of: nodeid) { slot, tag in
             let grant = sf_slot_grant(slot)
             var kept = versions.published
@@ -43,9 +46,12 @@ extension KernelCache {
             }
             let before = slot.pointee.nodeid
             if before != 0, before != nodeid { gauges?.count(.attrsEvictions) }
+            // What a program noted since is as good, while the attributes are the same.
+            var told = versions.isOffered ? versions.told : Versions.never
+            if told == 0, before == nodeid { told = sf_slot_told(slot) }
             withUnsafePointer(to: attributes) {
                 sf_slot_write(
-                    slot, nodeid, $0, versions.version, versions.xattrVersion, kept)
+                    slot, nodeid, $0, versions.version, versions.xattrVersion, kept, told)
             }
         }
     }
@@ -55,9 +61,14 @@ extension KernelCache {
         ((grant >> 32) &- 1) << UInt64(slotBits) | nodeid & slotMask
     }
 
-    func revokeAttributes(nodeid: UInt64) {
+    /// - Returns: when a program first told the kernel these attributes, as `Versions.told`; nil if the
+    ///   slot has others by now, so that nobody knows.
+    @discardableResult
+    func revokeAttributes(nodeid: UInt64) -> UInt32? {
         withSlot(of: nodeid) { slot, _ in
-            if slot.pointee.nodeid == nodeid { sf_slot_clear(slot) }
+            guard slot.pointee.nodeid == nodeid else { return nil }
+            sf_slot_clear(slot)
+            return sf_slot_told(slot)
         }
     }
 

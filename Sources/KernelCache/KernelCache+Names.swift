@@ -31,9 +31,13 @@ extension KernelCache {
 
     /// A name that does not fit in costs speed only: whatever it was before has been revoked.
     func publishName(
-        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, in epoch: UInt64
+        parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, isKept: Bool = false,
+        in epoch: UInt64
     ) {
-        var value = sf_dentry(nodeid: nodeid, generation: freshNumber())
+        var value = sf_dentry()
+        value.nodeid = nodeid
+        value.generation = freshNumber()
+        value.kept = isKept ? 1 : 0
         guard epoch == self.epoch else { return revokeName(parent: parent, name: name) }
         withKey(parent: parent, name: name) { map, key in
             if bpf_map_update_elem(map, key, &value, UInt64(BPF_ANY)) != 0 { delete(map, key) }

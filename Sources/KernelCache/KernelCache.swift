@@ -25,6 +25,11 @@ public final class KernelCache: @unchecked Sendable {
         /// Bytes up to which a file's data is kept. Larger: fewer requests for large files, which
         /// then evict many small ones.
         public var fileMax = 1 << 20
+        /// Seconds for which the kernel may keep the names and attributes that it is answered; for
+        /// whatever is published so that it may.
+        public var keptSeconds: UInt32 = 0
+        /// As `NativeCaches.Options.settleTicks`.
+        public var settleTicks: UInt32 = 0
         /// Where the maps are pinned; nil: nowhere.
         public var pinDirectory: String?
         /// Where evictions are counted; nil: nowhere.
@@ -32,13 +37,15 @@ public final class KernelCache: @unchecked Sendable {
 
         public init(
             slots: Int = 1 << 16, names: Int = 1 << 16, dataBytes: Int = 64 << 20,
-            fileMax: Int = 1 << 20, pinDirectory: String? = nil,
-            gauges: CacheGauges? = nil
+            fileMax: Int = 1 << 20, keptSeconds: UInt32 = 0, settleTicks: UInt32 = 0,
+            pinDirectory: String? = nil, gauges: CacheGauges? = nil
         ) {
             self.slots = slots
             self.names = names
             self.dataBytes = dataBytes
             self.fileMax = fileMax
+            self.keptSeconds = keptSeconds
+            self.settleTicks = settleTicks
             self.pinDirectory = pinDirectory
             self.gauges = gauges
         }
@@ -67,7 +74,8 @@ public final class KernelCache: @unchecked Sendable {
     let gauges: CacheGauges?
     private let logger: Logger
     private let onAbandon: @Sendable (_ reason: String) -> Void
-    private let pinDirectory: String?
+    /// Set once, by `init`.
+    private var pins: PinDirectory?
     private let hook = Mutex<CInt>(-1)
 
     /// Loads programs and maps; nothing is answered before `attach`.
@@ -93,12 +101,13 @@ public final class KernelCache: @unchecked Sendable {
         slotBits = UInt32(options.slots.trailingZeroBitCount)
         dataSets = sets
         fileMax = sets > 0 ? options.fileMax : -1
-        pinDirectory = options.pinDirectory
         gauges = options.gauges
         object = try BPFObject(
             config: sf_config(
                 slot_bits: slotBits, data_sets: max(sets, 1),
-                file_max: UInt64(max(options.fileMax, 0))),
+                file_max: UInt64(max(options.fileMax, 0)), entry_valid: options.keptSeconds,
+                attr_valid: options.keptSeconds, settle_ticks: options.settleTicks,
+                policy: SF_POLICY_MIRROR.rawValue, ttl_ns: 0),
             names: max(names, 64))
         slots = try Self.map(
             "attrs", object.maps.attrs, of: sf_attr_slot.self, count: options.slots)
@@ -108,9 +117,9 @@ public final class KernelCache: @unchecked Sendable {
         validFrom = try Self.map(
             ".bss", object.maps.variables, of: Atomic<UInt64>.self, count: 1)
 
-        if let pinDirectory = options.pinDirectory {
-            try PinDirectory.make(pinDirectory)
-            try object.pin(in: pinDirectory)
+        if let path = options.pinDirectory {
+            pins = try PinDirectory(making: path)
+            try object.pin(in: path)
         }
     }
 
@@ -164,32 +173,14 @@ public final class KernelCache: @unchecked Sendable {
         }
     }
 
+    /// Who reads the source at the moment publishes nothing of it.
+    func voidReaders() { epochs.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+
     /// Has the hook ask our programs for the requests of this connection.
     ///
     /// - Parameter fuseFD: the session's open /dev/fuse, mounted.
     public func attach(fuseFD: CInt) throws(KernelCacheError) {
-        let device = open("/dev/" + SF_DEVICE, O_RDWR | O_CLOEXEC)
-        guard device >= 0 else {
-            throw errno == ENOENT ? .moduleMissing : .attachFailed(Errno(rawValue: errno))
-        }
-        do throws(KernelCacheError) {
-            var request = sf_attach()
-            request.size = UInt32(MemoryLayout<sf_attach>.size)
-            request.abi_version = UInt32(SF_ABI_VERSION.rawValue)
-            request.fuse_fd = fuseFD
-            request.layout = try FuseLayout.read()
-            withUnsafeMutableBytes(of: &request.prog_fd) { bytes in
-                let fds = bytes.bindMemory(to: CInt.self)
-                fds.update(repeating: -1)
-                for (opcode, fd) in object.programs { fds[Int(opcode)] = fd }
-            }
-            guard sf_ioctl_attach(device, &request) == 0 else {
-                throw .attachFailed(Errno(rawValue: errno))
-            }
-        } catch {
-            Glibc.close(device)
-            throw error
-        }
+        let device = try object.attach(fuseFD, as: SF_ATTACH_DEVICE)
         hook.withLock { $0 = device }
     }
 
@@ -210,7 +201,7 @@ public final class KernelCache: @unchecked Sendable {
     /// Detaches, aborts the connection if it was attached, and removes the pins.
     public func close() {
         closeHook { _ in }
-        if let pinDirectory { PinDirectory.remove(pinDirectory) }
+        pins?.remove()
     }
 
     private func closeHook(_ before: (CInt) -> Void) {

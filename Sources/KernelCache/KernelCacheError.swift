@@ -11,6 +11,7 @@ public enum KernelCacheError: Error, CustomStringConvertible {
     case loadFailed(reason: String)
     case noBPFFileSystem(path: String, Errno)
     case pinFailed(path: String, Errno)
+    case foreignPins(path: String)
     case mapFailed(map: String, Errno)
     case moduleMissing
     case attachFailed(Errno)
@@ -33,6 +34,8 @@ public enum KernelCacheError: Error, CustomStringConvertible {
             "cannot mount the BPF file system at \(path): \(errno)"
         case .pinFailed(let path, let errno):
             "cannot pin \(path): \(errno)"
+        case .foreignPins(let path):
+            "\(path) is not a directory that belongs to root alone; remove it"
         case .mapFailed(let map, let errno):
             "cannot use the BPF map \(map): \(errno)"
         case .moduleMissing:

@@ -5,12 +5,24 @@ import SystemPackage
 /// The right to publish and revoke what is cached of a node, while it is locked.
 public struct NodeHold: ~Copyable {
     private let cache: Sink?
+    private let native: NativeCaches?
+    private let notices: (any CacheNotices)?
     /// As it was before anything was read under this hold.
     private let epoch: UInt64
+    private let nativeEpoch: UInt64
+    /// False: see `Coherence.reading`. `Versions` are not looked at then.
+    public let isLocked: Bool
 
-    init(_ cache: Sink?) {
+    init(
+        _ cache: Sink?, _ native: NativeCaches?, _ notices: (any CacheNotices)?,
+        isLocked: Bool = true
+    ) {
         self.cache = cache
+        self.native = native
+        self.notices = notices
+        self.isLocked = isLocked
         epoch = cache?.epoch ?? 0
+        nativeEpoch = native?.epoch ?? 0
     }
 
     /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
@@ -18,30 +30,140 @@ public struct NodeHold: ~Copyable {
     ///
     /// A ctime that moved without `begin` tells of a change behind the mount: all else that is
     /// cached of the node is void then.
-    public func publish(nodeid: UInt64, attributes: stat, _ versions: inout Versions) {
-        guard let cache else { return }
+    /// - Parameter isTold: changes that others make are told, so the kernel may keep the answers.
+    public func publish(
+        nodeid: UInt64, attributes: stat, _ versions: inout Versions, isTold: Bool = true
+    ) {
+        guard isLocked else { return }
         compare(attributes, &versions)
+        note(attributes, nodeid: nodeid, &versions)
+        guard let cache else { return }
+        if versions.removals > 0 { return takeOut(nodeid, &versions) }
+        versions.isOffered = native != nil && isTold
         cache.publishAttributes(
             nodeid: nodeid, attributes: attributes, versions: versions, in: epoch)
     }
 
+    /// Notices attributes that are not those that the kernel was told: the source moves some by itself
+    /// (the time of access, blocks).
+    private func note(_ attributes: stat, nodeid: UInt64, _ versions: inout Versions) {
+        guard native != nil else { return }
+        let print = attributes.fingerprint
+        guard versions.print != print else { return }
+        if versions.print != 0 { drop(nodeid, &versions) }
+        versions.print = print
+    }
+
+    /// For how long the kernel may keep attributes of `nodeid` that are answered now: those that
+    /// `publish` had last, under this hold.
+    /// - Parameters:
+    ///   - isNew: the kernel has nothing of the node yet.
+    ///   - isTold: changes that others make are told.
+    /// - Returns: seconds.
+    public func answer(
+        nodeid: UInt64, isNew: Bool, isTold: Bool, _ versions: inout Versions
+    ) -> Double {
+        guard isLocked else {
+            // One of the names of the file may just be removed, see `beginRemoval`.
+            endUnlocked(nodeid: nodeid)
+            return 0
+        }
+        if versions.removals > 0 {
+            // The reply that is about to go out is void: see `beginRemoval`.
+            notices?.endAttributes(of: nodeid)
+            return 0
+        }
+        guard let native, isTold, native.epoch == nativeEpoch else { return 0 }
+        #if FAULTS
+            defer { if Fault.current == .unheld { versions.isHeld = false } }
+            if Fault.keepsAtOnce { versions.told = Versions.always }
+        #endif
+        if isNew { versions.told = Versions.always }
+        guard versions.told != 0 else {
+            versions.told = NativeCaches.now
+            return 0
+        }
+        guard isSettled(versions.told) else { return 0 }
+        versions.isHeld = true
+        return native.options.attributeSeconds
+    }
+
+    /// The kernel keeps what it is about to be told of `nodeid` besides its attributes, an access
+    /// control list, until these are dropped.
+    public func hold(_ versions: inout Versions) {
+        if native != nil, isLocked { versions.isHeld = true }
+    }
+
+    /// What was read of `nodeid` without the lock must not be kept: the reply is void. Nothing with it.
+    public func endUnlocked(nodeid: UInt64) {
+        if !isLocked { notices?.endAttributes(of: nodeid) }
+    }
+
+    private func isSettled(_ told: UInt32) -> Bool {
+        switch told {
+        case 0, Versions.never: false
+        case Versions.always: true
+        default: NativeCaches.now &- told >= native?.options.settleTicks ?? UInt32.max
+        }
+    }
+
+    /// Takes the attributes of `nodeid` out of the maps, and notes whether a program may have let the
+    /// kernel keep them.
+    private func takeOut(_ nodeid: UInt64, _ versions: inout Versions) {
+        guard let cache else { return }
+        let told = cache.revokeAttributes(nodeid: nodeid)
+        guard versions.isOffered else { return }
+        // Where another node has the slot by now, nobody knows what was answered.
+        if told == nil || isSettled(told ?? 0) { versions.isHeld = true }
+        versions.isOffered = false
+    }
+
+    /// The attributes of `nodeid` are about to change, or have: out of the maps and out of the kernel's
+    /// own cache with them.
+    private func drop(
+        _ nodeid: UInt64, _ versions: inout Versions, for scope: ChangeScope = []
+    ) {
+        takeOut(nodeid, &versions)
+        if versions.isHeld {
+            notify(nodeid, scope)
+            versions.isHeld = false
+        }
+        versions.told = 0
+        versions.print = 0
+    }
+
+    private func notify(_ nodeid: UInt64, _ scope: ChangeScope) {
+        #if FAULTS
+            if Fault.isUntold(scope) { return }
+            Fault.notify { [notices] in notices?.endAttributes(of: nodeid) }
+        #else
+            notices?.endAttributes(of: nodeid)
+        #endif
+    }
+
     /// Compares with what was read before. To be called also before `begin`, which forgets that.
     public func compare(_ attributes: stat, _ versions: inout Versions) {
-        guard let cache else { return }
+        guard isLocked, cache != nil || native != nil else { return }
         let ctime =
             Int64(attributes.st_ctim.tv_sec) &* 1_000_000_000
             &+ Int64(attributes.st_ctim.tv_nsec)
         if versions.version == 0 {
-            versions.version = cache.freshVersion(after: versions.version)
+            versions.version = freshVersion(after: versions.version)
             // The kernel has nothing of a new node, so nothing old.
             if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
-        } else if !cache.isValid(version: versions.version)
+        } else if !isValid(versions.version)
             || (versions.ctime != 0 && versions.ctime != ctime)
         {
             renew(&versions)
         }
         versions.ctime = ctime
     }
+
+    private func freshVersion(after version: UInt64) -> UInt64 {
+        cache?.freshVersion(after: version) ?? native?.freshNumber() ?? version
+    }
+
+    private func isValid(_ version: UInt64) -> Bool { cache?.isValid(version: version) ?? true }
 
     /// The attributes in the maps with the source's, read under this hold; nil if there are none.
     public func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
@@ -59,14 +181,20 @@ public struct NodeHold: ~Copyable {
     /// Makes void all that is cached of `nodeid`: something changed it behind the mount. What the
     /// kernel itself has of it is old from here on.
     public func void(nodeid: UInt64, _ versions: inout Versions) {
-        cache?.revokeAttributes(nodeid: nodeid)
+        #if FAULTS
+            if Fault.keepsAttributesBehind {
+                takeOut(nodeid, &versions)
+                versions.isHeld = false
+            }
+        #endif
+        drop(nodeid, &versions)
         renew(&versions)
         versions.ctime = 0
     }
 
     private func renew(_ versions: inout Versions) {
-        guard let cache else { return }
-        versions.version = cache.freshVersion(after: versions.version)
+        guard cache != nil || native != nil else { return }
+        versions.version = freshVersion(after: versions.version)
         versions.xattrVersion &+= 1
         // Owner and mode may be others: the daemon is to try again whether it may open.
         versions.mayOpen = false
@@ -74,14 +202,15 @@ public struct NodeHold: ~Copyable {
 
     /// Takes the attributes of `nodeid` out of the maps, and all else with them until they are
     /// published again.
-    public func revoke(nodeid: UInt64) {
-        cache?.revokeAttributes(nodeid: nodeid)
+    public func revoke(nodeid: UInt64, _ versions: inout Versions) {
+        guard isLocked else { return }
+        takeOut(nodeid, &versions)
     }
 
     /// Makes void what is cached of `nodeid` within `scope`. Call before the source changes.
     public func begin(_ scope: ChangeScope, nodeid: UInt64, _ versions: inout Versions) {
-        guard let cache else { return }
-        cache.revokeAttributes(nodeid: nodeid)
+        guard cache != nil || native != nil else { return }
+        drop(nodeid, &versions, for: scope)
         versions.ctime = 0
         if scope.contains(.xattrs) {
             versions.xattrVersion &+= 1
@@ -92,11 +221,30 @@ public struct NodeHold: ~Copyable {
             // The kernel makes the same change in its page cache: what was of the old version
             // becomes of the new one.
             let isKept = isKept(nodeid: nodeid, versions)
-            versions.version = cache.freshVersion(after: versions.version)
+            versions.version = freshVersion(after: versions.version)
             if isKept { versions.kept = versions.version }
         } else if scope.contains(.names) {
-            versions.version = cache.freshVersion(after: versions.version)
+            versions.version = freshVersion(after: versions.version)
         }
+    }
+
+    /// One of several names of a file is about to be removed, after `begin`. Until `endRemoval` every
+    /// answer about the file is void: the kernel counts its links down by itself when it has the reply
+    /// to the removal, also from a count that it was told meanwhile and that is down already
+    /// (fuse_entry_unlinked of fs/fuse/dir.c).
+    /// - Returns: true if `endRemoval` is to follow, when the kernel has applied the reply.
+    public func beginRemoval(_ versions: inout Versions) -> Bool {
+        guard notices != nil, versions.removals < UInt8.max else { return false }
+        #if FAULTS
+            if Fault.current == .removal { return false }
+        #endif
+        versions.removals += 1
+        return true
+    }
+
+    /// The kernel has applied the reply to a removal.
+    public func endRemoval(nodeid: UInt64, _ versions: inout Versions) {
+        versions.removals -= versions.removals > 0 ? 1 : 0
     }
 
     /// The file or directory could be opened for reading: from now on the kernel may answer that
@@ -104,6 +252,7 @@ public struct NodeHold: ~Copyable {
     ///
     /// Call `publish` after it, under the same hold.
     public func noteOpened(_ versions: inout Versions) {
+        guard isLocked else { return }
         versions.mayOpen = true
     }
 
@@ -115,20 +264,27 @@ public struct NodeHold: ~Copyable {
 
     /// Whether what the kernel itself has of the node, pages or a listing, is to be kept.
     public func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
-        guard let cache, cache.isValid(version: versions.version) else { return false }
+        guard isLocked, versions.version != 0, isValid(versions.version) else { return false }
         return versions.kept == versions.version
-            || cache.isKept(nodeid: nodeid, version: versions.version)
+            || cache?.isKept(nodeid: nodeid, version: versions.version) ?? false
+    }
+
+    /// The kernel has dropped its pages of the file since it changed behind the mount; `version` was
+    /// the file's when it began to.
+    public func noteDropped(at version: UInt64, _ versions: inout Versions) {
+        if versions.version == version { versions.kept = version }
     }
 
     /// The kernel reads a directory from its start.
     public func noteListingBegun(_ versions: inout Versions) {
+        guard isLocked else { return }
         versions.listing = versions.version
     }
 
     /// The kernel has read to the end of a directory. If nothing changed since the start, it has
     /// the whole, and may open the directory by itself. Call `publish` after it.
     public func noteListingEnded(_ versions: inout Versions) {
-        guard versions.version != 0, versions.listing == versions.version else { return }
+        guard isLocked, versions.version != 0, versions.listing == versions.version else { return }
         versions.kept = versions.version
     }
 
@@ -168,5 +324,25 @@ public struct NodeHold: ~Copyable {
     /// when nlookup would drop to 0, and free the node only if this too returns 0.
     public func retire(nodeid: UInt64) -> UInt64 {
         cache?.harvest(nodeid: nodeid, retire: true) ?? 0
+    }
+}
+
+extension stat {
+    /// Two that differ in anything have, but for one case in 2^32, different ones; never 0.
+    fileprivate var fingerprint: UInt32 {
+        var sum: UInt64 = 0
+        func mix(_ word: UInt64) {
+            sum = (sum ^ word) &* 0x9E37_79B9_7F4A_7C15
+            sum ^= sum >> 29
+        }
+        mix(UInt64(st_ino))
+        mix(UInt64(st_mode) << 32 | UInt64(st_uid))
+        mix(UInt64(st_nlink) << 32 ^ UInt64(st_gid))
+        mix(UInt64(bitPattern: Int64(st_size)))
+        mix(UInt64(bitPattern: Int64(st_blocks)))
+        mix(UInt64(bitPattern: Int64(st_atim.tv_sec)) << 30 ^ UInt64(st_atim.tv_nsec))
+        mix(UInt64(bitPattern: Int64(st_mtim.tv_sec)) << 30 ^ UInt64(st_mtim.tv_nsec))
+        mix(UInt64(bitPattern: Int64(st_ctim.tv_sec)) << 30 ^ UInt64(st_ctim.tv_nsec))
+        return max(UInt32(truncatingIfNeeded: sum >> 16), 1)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import SystemPackage
 
 /// A fixed set of mutexes that stand for many more keys: two keys may share one.
 ///
@@ -7,9 +8,13 @@ final class StripeLocks: @unchecked Sendable {
     // Safe to share: the storage is fixed for life and only pthread functions touch it.
     private let mutexes: UnsafeMutableBufferPointer<pthread_mutex_t>
     private let shift: UInt64
+    private let isAbandoned: @Sendable () -> Bool
 
-    /// - Parameter bits: 2^bits mutexes. More: fewer false waits, 40 bytes each.
-    init(bits: Int) {
+    /// - Parameters:
+    ///   - bits: 2^bits mutexes. More: fewer false waits, 40 bytes each.
+    ///   - isAbandoned: asked now and then by who waits: nobody wants what it is to do any more.
+    init(bits: Int, isAbandoned: @escaping @Sendable () -> Bool) {
+        self.isAbandoned = isAbandoned
         shift = UInt64(64 - bits)
         mutexes = .allocate(capacity: 1 << bits)
         for index in mutexes.indices {
@@ -29,27 +34,75 @@ final class StripeLocks: @unchecked Sendable {
         Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> shift)
     }
 
-    func withLock<R: ~Copyable, E: Error>(
-        _ key: UInt64, _ body: () throws(E) -> R
-    ) throws(E) -> R {
+    /// Runs `body` with the lock of `key`.
+    /// - Throws: `EINTR` if the wait was given up; `body` has not run then.
+    func withLock<R: ~Copyable>(
+        _ key: UInt64, _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
         let index = stripe(key)
         #if FAULTS
             defer { Fault.unlocked() }
         #endif
-        pthread_mutex_lock(&mutexes[index])
+        try lock(index)
         defer { pthread_mutex_unlock(&mutexes[index]) }
         return try body()
     }
 
-    func withLocks<R: ~Copyable, E: Error>(
-        _ keys: [UInt64], _ body: () throws(E) -> R
-    ) throws(E) -> R {
+    /// Runs `body` with all these locks, as `withLock`.
+    func withLocks<R: ~Copyable>(
+        _ keys: [UInt64], _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
         let indices = Set(keys.map(stripe)).sorted()
         #if FAULTS
             defer { Fault.unlocked() }
         #endif
-        for index in indices { pthread_mutex_lock(&mutexes[index]) }
+        for (taken, index) in indices.enumerated() {
+            do throws(Errno) {
+                try lock(index)
+            } catch {
+                for index in indices[..<taken].reversed() { pthread_mutex_unlock(&mutexes[index]) }
+                throw error
+            }
+        }
         defer { for index in indices.reversed() { pthread_mutex_unlock(&mutexes[index]) } }
         return try body()
+    }
+
+    /// Runs `body` with the lock of `key`, or without it if somebody has it for long.
+    /// - Parameter body: told whether it has the lock.
+    func withLockUnlessHeld<R: ~Copyable>(
+        _ key: UInt64, _ body: (_ isLocked: Bool) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        let index = stripe(key)
+        #if FAULTS
+            defer { Fault.unlocked() }
+        #endif
+        let isLocked = tryLock(index) || wait(index, milliseconds: Self.patience)
+        defer { if isLocked { pthread_mutex_unlock(&mutexes[index]) } }
+        return try body(isLocked)
+    }
+
+    /// Milliseconds that a reader waits for a lock. Longer: fewer answers that cannot be kept where many
+    /// meet, and a slower answer where somebody is held up.
+    private static let patience = 10
+    /// Milliseconds between two looks whether the wait is still wanted. Shorter: more wake-ups.
+    private static let interval = 100
+
+    private func tryLock(_ index: Int) -> Bool { pthread_mutex_trylock(&mutexes[index]) == 0 }
+
+    private func wait(_ index: Int, milliseconds: Int) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        end.tv_nsec += milliseconds * 1_000_000
+        end.tv_sec += end.tv_nsec / 1_000_000_000
+        end.tv_nsec %= 1_000_000_000
+        return pthread_mutex_timedlock(&mutexes[index], &end) == 0
+    }
+
+    private func lock(_ index: Int) throws(Errno) {
+        if tryLock(index) { return }
+        while !wait(index, milliseconds: Self.interval) {
+            if isAbandoned() { throw .interrupted }
+        }
     }
 }

@@ -1,3 +1,4 @@
+import CShortfuseABI
 import Glibc
 
 /// What of a node's cached state is still true, in numbers that change when it is not: kept by the
@@ -16,10 +17,26 @@ public struct Versions: Sendable {
     // The small ones last: every node has these.
     /// Of the extended attributes; unique for the node.
     var xattrVersion: UInt32 = 0
+    /// When the kernel was first told the present attributes, in ticks of `NativeCaches`; 0: not since
+    /// they changed, `Versions.always`: it may keep them at once.
+    var told: UInt32 = 0
+    /// Of the attributes that the kernel was told; 0: none since they changed.
+    var print: UInt32 = 0
+    /// Names of it that are being removed, among others that stay: see `NodeHold.beginRemoval`.
+    var removals: UInt8 = 0
     /// The daemon could open it for reading.
     var mayOpen = false
+    /// The kernel may have attributes, or access control lists, that it need not ask for again.
+    var isHeld = false
+    /// Published so that the programs may let the kernel keep them.
+    var isOffered = false
 
     public init() {}
+
+    /// So long ago that all is settled.
+    static let always = SF_TOLD_ALWAYS
+    /// Never to be kept.
+    static let never = SF_TOLD_NEVER
 
     /// What the slot says as `kept`.
     var published: UInt64 { mayOpen ? kept : 0 }

@@ -5,7 +5,7 @@ import Syscall
 import SystemPackage
 
 /// The descriptors of all nodes: closes some that were not used lately when there are too many, or too
-/// many beside the files that programs have open. A node gets its file back by handle.
+/// many beside the files that programs have open. A node gets its file back by handle, or by name.
 ///
 /// A request that has asked a node for its descriptor may use it to the end. So nodes are marked
 /// first, and closed when all requests that were under way by then have ended, unless another one
@@ -17,7 +17,35 @@ final class DescriptorPool: Sendable {
         let mountID: Int32
     }
 
+    /// A file that is closed, and how to have it again.
+    enum Parked {
+        case handle(InodeHandle)
+        /// On another mount than SOURCE's own.
+        case guest(Guest)
+        /// By what `Origins` has.
+        case name
+    }
+
+    /// By itself, or each node would be larger for it.
+    final class Guest: Sendable {
+        let handle: InodeHandle
+        /// Of `MountPlaces`.
+        let place: Int32
+
+        init(_ handle: InodeHandle, at place: Int32) {
+            self.handle = handle
+            self.place = place
+        }
+    }
+
     let requests = GracePeriod()
+    private let places = MountPlaces()
+    let origins = Origins()
+    private let nodes = Mutex<NodesReference?>(nil)
+    private struct NodesReference: Sendable { unowned let table: NodeTable }
+    let guests = Guests()
+    /// By device number: see `forgets`.
+    private let forgetful = Mutex<[UInt64: Bool]>([:])
     private let source = Mutex<Source?>(nil)
     private let open = Atomic(0)
     /// Open for programs: only they can close those.
@@ -30,8 +58,7 @@ final class DescriptorPool: Sendable {
     /// With fewer nodes than this there is no pass: the last one could not close any.
     private let stuck = Atomic(0)
     private let isPassing = Atomic(false)
-    /// By the hash of the handle, which the node has: with the handle itself 40 bytes instead of 16.
-    private let parkedNodes = Mutex<[Int: NodeID]>([:])
+    private let spare = Mutex(makeSpare())
 
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
@@ -50,62 +77,136 @@ final class DescriptorPool: Sendable {
     }
 
     /// Begins to limit the number of open nodes to about `limit`, and that of nodes and files to
-    /// about `room`, if files below `root` can be had by handle. Once, before the first node is
-    /// inserted.
-    func start(root: FileDescriptor, limit: Int, room: Int) {
+    /// about `room`. Once, before the first of `nodes` is inserted.
+    func start(_ nodes: NodeTable, root: FileDescriptor, limit: Int, room: Int) {
+        self.nodes.withLock { $0 = NodesReference(table: nodes) }
+        // Not kept: the table has this, and this the guests.
+        guests.start { [unowned self, unowned nodes] in release($0, of: nodes) }
+        self.limit.store(min(limit, Self.unlimited), ordering: .relaxed)
+        self.room.store(min(room, Self.unlimited), ordering: .relaxed)
         do throws(Errno) {
             let fd = try DescriptorPath(root).withPointer { (path) throws(Errno) in
                 try Syscall.open(path, flags: O_RDONLY | O_DIRECTORY)
             }
             let descriptor = Descriptor(owning: fd)
             let (handle, mountID) = try Syscall.handle(of: fd)
+            guard !Self.forgets(fd) else { return }
             // Where this is not permitted, handles are of no use.
             Syscall.close(try Syscall.open(handle, on: fd, flags: Flag.path))
             source.withLock {
                 $0 = Source(descriptor: descriptor, mountID: mountID)
             }
-            self.limit.store(min(limit, Self.unlimited), ordering: .relaxed)
-            self.room.store(min(room, Self.unlimited), ordering: .relaxed)
         } catch {
-            // Then all nodes stay open.
+            // Then files are opened again by name.
         }
     }
 
-    /// The handle of a file that may be closed and had again.
-    /// - Throws: `EOPNOTSUPP` if not: without handles, or on another mount than SOURCE's own.
-    func handle(of fd: FileDescriptor) throws(Errno) -> InodeHandle {
+    /// False for a file that cannot be opened again by its handle: it has none, or this process may not.
+    /// - Parameter guest: the device number if it is a guest.
+    func hasHandle(_ fd: FileDescriptor, _ handle: InodeHandle?, guest: UInt64?) -> Bool {
+        guard handle != nil, source.withLock({ $0 != nil }) else { return false }
+        guard let guest else { return true }
+        if let known = forgetful.withLock({ $0[guest] }) { return !known }
+        // A request to its daemon, so once for each.
+        let forgets = Self.forgets(fd)
+        forgetful.withLock { $0[guest] = forgets }
+        return !forgets
+    }
+
+    /// FUSE gives handles, and finds by them only what its kernel side still has.
+    private static func forgets(_ fd: FileDescriptor) -> Bool {
+        let type = try? DescriptorPath(fd).withPointer { (path) throws(Errno) in
+            try Syscall.fileSystemType(path)
+        }
+        return type == Syscall.fuseFileSystem
+    }
+
+    /// How to have `fd`, the file of `node`, again when it is closed.
+    /// - Throws: `EOPNOTSUPP` if there is no way.
+    func parked(_ node: NodeID, _ fd: FileDescriptor) throws(Errno) -> Parked {
+        if origins.has(node) { return .name }
+        guard let own = source.withLock({ $0?.mountID }) else { throw .notSupported }
         let (handle, mountID) = try Syscall.handle(of: fd)
-        guard mountID == source.withLock({ $0?.mountID }) else { throw .notSupported }
-        return handle
+        return mountID == own
+            ? .handle(handle) : .guest(Guest(handle, at: try places.note(mountID, fd)))
     }
 
     /// - Throws: `ESTALE` if the file is gone.
-    func open(_ handle: InodeHandle) throws(Errno) -> FileDescriptor {
-        guard let descriptor = source.withLock({ $0?.descriptor }) else {
-            throw .staleNFSFileHandle
+    func open(_ parked: Parked, of node: Identified) throws(Errno) -> FileDescriptor {
+        switch parked {
+        case .guest(let guest): return try places.open(guest.handle, at: guest.place)
+        case .handle(let handle):
+            guard let descriptor = source.withLock({ $0?.descriptor }) else { break }
+            return try Syscall.open(handle, on: descriptor.fd, flags: Flag.path)
+        case .name:
+            guard let nodes = nodes.withLock({ $0?.table }) else { break }
+            return try origins.open(node, nodes)
         }
-        return try Syscall.open(handle, on: descriptor.fd, flags: Flag.path)
+        throw .staleNFSFileHandle
     }
 
-    // MARK: Nodes by handle
+    /// Opens what `open` needs, without the lock that it is called under.
+    func openWay(to node: NodeID) throws(Errno) {
+        guard origins.has(node), let nodes = nodes.withLock({ $0?.table }) else { return }
+        try origins.openWay(to: node, nodes)
+    }
 
-    /// The node that is parked by `handle`, also if its file is gone; rarely, another parked node
-    /// when there is none.
-    func parked(_ handle: InodeHandle) -> NodeID? {
-        parkedNodes.withLock { $0[handle.hashValue] }
+    // MARK: Other mounts
+
+    /// True for a file on another mount than SOURCE's own.
+    /// - Parameters:
+    ///   - mountID: nil for a file without a handle.
+    ///   - isForeign: it has another device number than SOURCE.
+    func isGuest(onMount mountID: Int32?, isForeign: Bool) -> Bool {
+        guard let mountID, let own = source.withLock({ $0?.mountID }) else { return isForeign }
+        return mountID != own
     }
-    /// - Returns: false if another node has a handle of the same hash: this one cannot be parked then.
-    func remember(_ handle: InodeHandle, _ node: NodeID) -> Bool {
-        parkedNodes.withLock { parked in
-            guard parked[handle.hashValue] == nil else { return false }
-            parked[handle.hashValue] = node
-            return true
-        }
+
+    /// Closes those of the guests `ids` that are idle.
+    private func release(_ ids: [NodeID], of nodes: NodeTable) {
+        let idle = ids.compactMap { nodes.node($0) }.filter { $0.mark() }
+        guard !idle.isEmpty else { return }
+        requests.wait()
+        for node in idle { _ = node.park() }
     }
-    func forget(_ handle: InodeHandle) { parkedNodes.withLock { $0[handle.hashValue] = nil } }
+
+    // MARK: The count
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }
+    /// To be called before a file is opened for a program: beyond `room` the opener is refused, and what is
+    /// open already goes on.
+    /// - Parameter isDirectory: these are mostly open for a moment, and may have a little more.
+    /// - Throws: `ENFILE`.
+    func admitFile(isDirectory: Bool = false) throws(Errno) {
+        let room = room.load(ordering: .relaxed)
+        guard files.load(ordering: .relaxed) < (isDirectory ? room + room / 16 : room) else {
+            throw .tooManyOpenFilesInSystem
+        }
+    }
+
+    /// Runs `body`, which opens one for a moment, and if there is none left once more with one that was kept
+    /// for that.
+    func withSpare(_ body: () throws(Errno) -> Void) throws(Errno) {
+        do throws(Errno) {
+            return try body()
+        } catch {
+            guard error == .tooManyOpenFiles || error == .tooManyOpenFilesInSystem else {
+                throw error
+            }
+        }
+        let result = spare.withLock { spare in
+            spare = nil
+            defer { spare = Self.makeSpare() }
+            return Result { () throws(Errno) in try body() }
+        }
+        try result.get()
+    }
+
+    private static func makeSpare() -> Descriptor? {
+        (try? Syscall.open("/dev/null", flags: Flag.path)).map(Descriptor.init)
+    }
+
     func didOpenFile() { files.wrappingAdd(1, ordering: .relaxed) }
     func didCloseFile() { files.wrappingSubtract(1, ordering: .relaxed) }
 

@@ -6,6 +6,7 @@ import SystemPackage
 /// POSIX access control lists: extended attributes that the kernel reads and obeys (acl(5)).
 extension MirrorFS {
     private static let accessList = "system.posix_acl_access"
+    private static let label = "security.selinux"
     private static let defaultList = "system.posix_acl_default"
 
     /// False if SOURCE's file system has no such lists, or is mounted without.
@@ -26,11 +27,19 @@ extension MirrorFS {
     ///
     /// A file system below SOURCE may have no lists where SOURCE's own has them, and a permission
     /// check fails with whatever the kernel cannot read a list for: there, no list is none.
+    ///
+    /// Without SELinux a label that is not there is not supported: ls(1) asks each file for one until it
+    /// is told so, by a request each, since no cache of the kernel's keeps extended attributes.
     func readingFailed(_ error: Errno, of name: UnsafePointer<CChar>) -> Errno {
-        guard error == .notSupported,
-            strcmp(name, Self.accessList) == 0 || strcmp(name, Self.defaultList) == 0
-        else { return error }
-        return .noData
+        switch error {
+        case .notSupported where isAccessControlList(name): .noData
+        case .noData where strcmp(name, Self.label) == 0 && !hasLabels: .notSupported
+        default: error
+        }
+    }
+
+    func isAccessControlList(_ name: UnsafePointer<CChar>) -> Bool {
+        strcmp(name, Self.accessList) == 0 || strcmp(name, Self.defaultList) == 0
     }
 
     /// Takes the set-group-ID bit away after SETXATTR of `name`, where SOURCE would have for the

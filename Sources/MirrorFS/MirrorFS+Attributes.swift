@@ -20,8 +20,11 @@ extension MirrorFS {
             // The owner first: chown(2) clears set-id bits, chmod(2) may set them. No change at all is
             // a chown(2) that changes neither id: it moves the ctime.
             if changes.uid != nil || changes.gid != nil || changes.isEmpty {
-                try Syscall.changeOwner(
-                    node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
+                // What the file takes goes to another's quota.
+                try ownership.withinLimits(context) { () throws(Errno) in
+                    try Syscall.changeOwner(
+                        node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
+                }
             }
             if let mode = changes.mode {
                 try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
@@ -30,9 +33,7 @@ extension MirrorFS {
                 }
             }
             if let size = changes.size {
-                try changingData(context, node) { () throws(Errno) in
-                    try truncate(node, handle, size)
-                }
+                try truncate(context, node, handle, size)
             }
             // Last: truncating sets the modification time.
             if changes.accessTime != nil || changes.modificationTime != nil {
@@ -40,20 +41,25 @@ extension MirrorFS {
                     node.fd, access: timespec(changes.accessTime),
                     modification: timespec(changes.modificationTime))
             }
-            return Attributes(
-                try Syscall.status(node.fd), timeout: options.attributeTimeout)
+            // Not to be kept: older kernels apply it whatever else they were told meanwhile.
+            return Attributes(try status(node.fd))
         }
     }
 
     private func truncate(
-        _ node: Node, _ handle: FileHandle?, _ size: Int64
+        _ context: RequestContext, _ node: Node, _ handle: FileHandle?, _ size: Int64
     ) throws(Errno) {
+        let truncate = { (fd: FileDescriptor) throws(Errno) in
+            try self.changingData(context, node) { () throws(Errno) in
+                try Syscall.truncate(fd, size: size)
+            }
+        }
         if let handle, !ReservedHandle.contains(handle) {
-            return try Syscall.truncate(FileDescriptor(handle), size: size)
+            return try truncate(FileDescriptor(handle))
         }
         let fd = try reopen(node, flags: O_WRONLY)
         defer { Syscall.close(fd) }
-        try Syscall.truncate(fd, size: size)
+        try truncate(fd)
     }
 
     public func access(
@@ -78,7 +84,10 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        let count = try Syscall.readLink(node.fd, into: buffer)
+        let count =
+            options.accessTimes == .none
+            ? try Syscall.readLinkUnnoticed(node.fd, into: buffer)
+            : try Syscall.readLink(node.fd, into: buffer)
         // It never changes, so it may be read before the lock.
         try publishReply(of: node, .readLink) {
             CachedReply(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
@@ -106,7 +115,7 @@ extension MirrorFS {
         of node: Node
     ) throws(Errno) -> (statistics: statvfs, wereUsed: Bool) {
         let statistics = try Syscall.fileSystemStatus(node.fd)
-        let wereUsed = try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        let wereUsed = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             let wereUsed = hold.areStatisticsUsed(nodeid: node.id)
             hold.publish(nodeid: node.id, .statistics, CachedReply(statistics), node.versions)
             return wereUsed

@@ -39,9 +39,10 @@ extension MirrorFS {
     ///   - body: changes SOURCE.
     ///   - then: runs with the names still held but no node: to `find` what was made.
     ///   - scope: what changes of a file that a place names, besides its attributes.
+    ///   - removing: the place whose file loses this name.
     func change<M, R>(
         _ places: [Place], and others: [Node] = [],
-        scope: (stat) -> ChangeScope = { _ in [] },
+        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place? = nil,
         _ body: () throws(Errno) -> M,
         then: (borrowing NameHold, M) throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -65,7 +66,15 @@ extension MirrorFS {
                     compare(hold, node)
                     hold.begin(scope, nodeid: node.id, &node.versions)
                 }
-                let made = try body()
+                let removal = removing.flatMap { beginRemoval(hold, of: $0, concerned.map(\.0)) }
+                let made: M
+                do throws(Errno) {
+                    made = try body()
+                } catch {
+                    removal?.end(hold)
+                    throw error
+                }
+                removal?.endLater(self)
                 if coherence.isAccelerated {
                     // Directories are asked for again at once. A failure only means: not cached.
                     for place in places { _ = try? publish(hold, place.directory) }
@@ -79,9 +88,12 @@ extension MirrorFS {
     /// Changes names, with nothing to find afterwards.
     func change(
         _ places: [Place], and others: [Node] = [],
-        scope: (stat) -> ChangeScope = { _ in [] }, _ body: () throws(Errno) -> Void
+        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place? = nil,
+        _ body: () throws(Errno) -> Void
     ) throws(Errno) {
-        try change(places, and: others, scope: scope, body) { (_, _) throws(Errno) in }
+        try change(places, and: others, scope: scope, removing: removing, body) {
+            (_, _) throws(Errno) in
+        }
     }
 
     /// Makes `place` and returns its entry.
@@ -89,8 +101,40 @@ extension MirrorFS {
         _ place: Place, and others: [Node] = [], _ body: () throws(Errno) -> Void
     ) throws(Errno) -> Entry {
         try change([place], and: others, body) { (names, _) throws(Errno) in
-            try find(names, place.directory, place.name)
+            try find(names, place.directory, place.name, made: true)
         }
+    }
+
+    /// A file that is losing one of its names: see `NodeHold.beginRemoval`.
+    private struct Removal {
+        let node: Node
+        let directory: NodeID
+
+        /// It has not come to that.
+        func end(_ hold: borrowing NodeHold) {
+            hold.endRemoval(nodeid: node.id, &node.versions)
+        }
+
+        /// The kernel holds the directory until it has applied the reply.
+        func endLater(_ mirror: MirrorFS) {
+            let dropper = mirror.dropper.withLock { $0 }
+            dropper?.drop(.turn, in: directory) { [coherence = mirror.coherence] in
+                try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in end(hold) }
+            }
+        }
+    }
+
+    /// - Parameter held: the files of which `hold` is.
+    private func beginRemoval(
+        _ hold: borrowing NodeHold, of place: Place, _ held: [Identity]
+    ) -> Removal? {
+        guard dropper.withLock({ $0 != nil }),
+            let status = try? Syscall.status(at: place.directory.fd, place.name),
+            status.st_nlink > 1, status.st_mode & S_IFMT != S_IFDIR,
+            held.contains(Identity(status)), let node = nodes.node(Identity(status)),
+            hold.beginRemoval(&node.versions)
+        else { return nil }
+        return Removal(node: node, directory: place.directory.id)
     }
 
     /// Notices a change behind the mount, which the change to come would hide.

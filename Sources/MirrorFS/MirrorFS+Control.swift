@@ -18,9 +18,9 @@ extension MirrorFS {
         case Syscall.getExtendedFlags:
             return try get(id, command, size: 28, into: output)
         case Syscall.setInodeFlags:
-            try set(id, command, size: 4, from: input)
+            try set(context, id, command, size: 4, from: input)
         case Syscall.setExtendedFlags:
-            try set(id, command, size: 28, from: input)
+            try set(context, id, command, size: 28, from: input)
         default:
             throw Errno(rawValue: ENOTTY)
         }
@@ -38,15 +38,20 @@ extension MirrorFS {
     }
 
     private func set(
-        _ id: NodeID, _ command: UInt32, size: Int, from input: UnsafeRawBufferPointer
+        _ context: RequestContext, _ id: NodeID, _ command: UInt32, size: Int,
+        from input: UnsafeRawBufferPointer
     ) throws(Errno) {
         guard input.count >= size, let base = input.baseAddress else { throw .invalidArgument }
         let node = try node(id)
         // Some file systems show a flag as an extended attribute, too (btrfs.compression).
         try change(node, .xattrs) { () throws(Errno) in
             try withOpen(node) { (fd) throws(Errno) in
-                try Syscall.control(
-                    fd, command: command, argument: UnsafeMutableRawPointer(mutating: base))
+                // A project's quota is charged, and ext4 asks for CAP_SYS_RESOURCE to journal data,
+                // which the kernel has not checked.
+                try ownership.withinLimits(context) { () throws(Errno) in
+                    try Syscall.control(
+                        fd, command: command, argument: UnsafeMutableRawPointer(mutating: base))
+                }
             }
         }
     }

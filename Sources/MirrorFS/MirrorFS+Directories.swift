@@ -10,15 +10,17 @@ extension MirrorFS {
     public func openDirectory(
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
+        if options.opensInKernel { throw .noFunction }
+        try nodes.descriptors.admitFile(isDirectory: true)
         let node = try node(id)
         let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
         var file = OpenFile(handle: handle(owning: fd))
-        guard coherence.isAccelerated, node.isCached else { return file }
+        guard coherence.keepsPages, node.isCached else { return file }
         // The kernel's own listing is as exact as its attributes: it compares the modification time
         // at each start, which it asks for. What does not move that (a new parent) moves the version.
         file.cachesEntries = true
         file.keepsCache =
-            (try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+            (try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 hold.noteOpened(&node.versions)
                 try publish(hold, node)
                 return hold.isKept(nodeid: id, node.versions)
@@ -36,7 +38,8 @@ extension MirrorFS {
         let size = entries.capacity / 4 * 3
         try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
             entries.append(
-                name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+                name: entry.name, inode: numbers.shown(entry.inode, on: node.identity.device),
+                mode: entry.mode, next: entry.next)
         }
     }
 
@@ -50,10 +53,11 @@ extension MirrorFS {
         try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
             guard !isDotOrDotDot(entry.name) else {
                 return entries.append(
-                    name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+                    name: entry.name, inode: numbers.shown(entry.inode, on: node.identity.device),
+                    mode: entry.mode, next: entry.next)
             }
             do throws(Errno) {
-                let found = try coherence.withNames(of: id) { (names) throws(Errno) in
+                let found = try coherence.reading(namesOf: id) { (names) throws(Errno) in
                     try find(names, node, entry.name)
                 }
                 let fits = entries.append(name: entry.name, entry: found, next: entry.next)
@@ -63,7 +67,8 @@ extension MirrorFS {
                 // Removed meanwhile: not listed. Else listed, and its LOOKUP will say what is wrong.
                 if error == .noSuchFileOrDirectory { return true }
                 return entries.append(
-                    name: entry.name, inode: entry.inode, mode: entry.mode, next: entry.next)
+                    name: entry.name, inode: numbers.shown(entry.inode, on: node.identity.device),
+                    mode: entry.mode, next: entry.next)
             }
         }
     }
@@ -86,8 +91,8 @@ extension MirrorFS {
         _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int,
         _ body: (DirectoryEntry) throws(Errno) -> Bool
     ) throws(Errno) {
-        if coherence.isAccelerated, offset == 0 {
-            try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        if coherence.isCaching, offset == 0 {
+            try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 hold.noteListingBegun(&node.versions)
             }
         }
@@ -104,9 +109,9 @@ extension MirrorFS {
             }
         }
         if more, fitting == 0 { throw .invalidArgument }
-        guard coherence.isAccelerated else { return }
+        guard coherence.isCaching else { return }
         // Reading changes the access time.
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             if fitting == 0 { hold.noteListingEnded(&node.versions) }
             try publish(hold, node)
         }

@@ -20,8 +20,17 @@ extension MirrorFS {
             }
         }
         try? publishAnswer(node, .extendedAttribute(name), XattrName(name).keeps, read)
-        return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-            try read(path, buffer)
+        let answer = { () throws(Errno) in
+            try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+                try read(path, buffer)
+            }
+        }
+        guard coherence.usesNativeCaches, isAccessControlList(name) else { return try answer() }
+        // The kernel keeps lists, too.
+        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            hold.hold(&node.versions)
+            defer { hold.endUnlocked(nodeid: id) }
+            return try answer()
         }
     }
 
@@ -73,7 +82,8 @@ extension MirrorFS {
         of node: Node, _ question: CachedQuestion, _ read: () -> CachedReply?
     ) throws(Errno) {
         guard coherence.isAccelerated else { return }
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            guard hold.isLocked else { return }
             try publish(hold, node)
             guard node.isKnown.load(ordering: .relaxed), let reply = read() else { return }
             hold.publish(nodeid: node.id, question, reply, node.versions)
@@ -88,7 +98,9 @@ extension MirrorFS {
         // The ctime changes, and with an access control list the mode.
         try change(node, .xattrs) { () throws(Errno) in
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-                try Syscall.setExtendedAttribute(of: path, name, to: value, flags: flags)
+                try ownership.withinLimits(context) { () throws(Errno) in
+                    try Syscall.setExtendedAttribute(of: path, name, to: value, flags: flags)
+                }
             }
             try listWasSet(context, node, name)
         }

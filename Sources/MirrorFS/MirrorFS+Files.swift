@@ -8,6 +8,9 @@ extension MirrorFS {
     public func open(
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
+        // For good: the kernel asks once.
+        if options.opensInKernel { throw .noFunction }
+        try nodes.descriptors.admitFile()
         let node = try node(id)
         if flags & O_TRUNC != 0 {
             return try change(node, .data) { () throws(Errno) in
@@ -24,14 +27,25 @@ extension MirrorFS {
         var file = OpenFile(handle: handle(owning: fd))
         // What was only read has nothing to flush.
         file.skipsFlush = flags & O_ACCMODE == O_RDONLY
+        file.keepsCache = !coherence.isAccelerated && keepsPages(of: node)
         return file
+    }
+
+    /// Whether the kernel's pages are of the file as it is.
+    private func keepsPages(of node: Node) -> Bool {
+        guard coherence.keepsPages, node.isTold else { return false }
+        let isKept = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            try publish(hold, node)
+            return hold.isKept(nodeid: node.id, node.versions)
+        }
+        return isKept ?? false
     }
 
     /// As the kernel will open `node` by itself from now on; nil for what it leaves to the daemon.
     private func reserve(_ node: Node, flags: Int32) -> OpenFile? {
         if coherence.fileMax < 0 || !node.isCached { return nil }
-        return try? coherence.withNode(node.lockKey) { (hold) throws(Errno) -> OpenFile? in
-            guard node.isKnown.load(ordering: .relaxed) else { return nil }
+        return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) -> OpenFile? in
+            guard hold.isLocked, node.isKnown.load(ordering: .relaxed) else { return nil }
             hold.noteOpened(&node.versions)
             let status = try publish(hold, node)
             guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= coherence.fileMax else {
@@ -70,24 +84,42 @@ extension MirrorFS {
         nodes.descriptors.didCloseFile()
     }
 
-    /// The descriptor of a file that is open for writing.
-    /// - Throws: `EBADF` for a reserved handle, which is for reading.
-    private func descriptor(_ handle: FileHandle) throws(Errno) -> FileDescriptor {
-        guard !ReservedHandle.contains(handle) else { throw .badFileDescriptor }
-        return FileDescriptor(handle)
+    /// Runs `body` with the descriptor of a file that is open for writing; one that the kernel opened by
+    /// itself is opened meanwhile.
+    /// - Throws: `EBADF` for a handle that a program has given out: it is for reading.
+    private func withWritable<R>(
+        _ node: Node, _ handle: FileHandle, flags: Int32 = O_WRONLY,
+        _ body: (FileDescriptor) throws(Errno) -> R
+    ) throws(Errno) -> R {
+        guard handle == ReservedHandle.unopened else {
+            if ReservedHandle.contains(handle) { throw .badFileDescriptor }
+            return try body(FileDescriptor(handle))
+        }
+        let fd = try reopen(node, flags: flags)
+        defer { Syscall.close(fd) }
+        return try body(fd)
     }
 
     /// Opens `node` for reading or writing: its own descriptor is only a reference.
     func reopen(_ node: Node, flags: Int32) throws(Errno) -> FileDescriptor {
         let appends = flags & O_APPEND != 0
-        let flags = Flag.forSource(flags) & ~(O_CREAT | O_EXCL)
+        var flags = Flag.forSource(flags) & ~(O_CREAT | O_EXCL)
+        switch options.accessTimes {
+        case .all: break
+        case .notOfDirectories: if flags & O_DIRECTORY != 0 { flags |= Flag.noAccessTime }
+        case .none: flags |= Flag.noAccessTime
+        }
         return try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
             do throws(Errno) {
                 return try Syscall.open(path, flags: flags)
             } catch {
-                // A file that may only grow (chattr +a) wants the flag; see `write`.
-                guard error == .notPermitted, appends else { throw error }
-                return try Syscall.open(path, flags: flags | O_APPEND)
+                // A file that may only grow (chattr +a) wants the flag; see `write`. And without
+                // privileges O_NOATIME is for the owner alone.
+                guard error == .notPermitted, appends || flags & Flag.noAccessTime != 0 else {
+                    throw error
+                }
+                let flags = flags & ~Flag.noAccessTime | (appends ? O_APPEND : 0)
+                return try Syscall.open(path, flags: flags)
             }
         }
     }
@@ -96,13 +128,15 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int {
-        let fd = try descriptor(handle)
         let node = try node(id)
-        return try change(node, .data) { () throws(Errno) in
-            // A file that may only grow: pwrite(2) would append instead.
-            if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
-            return try changingData(context, node) { () throws(Errno) in
-                try source.write(to: fd, at: offset, appends: appends)
+        let flags = O_WRONLY | (appends ? O_APPEND : 0)
+        return try withWritable(node, handle, flags: flags) { (fd) throws(Errno) in
+            try change(node, .data) { () throws(Errno) in
+                // A file that may only grow: pwrite(2) would append instead.
+                if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
+                return try changingData(context, node) { () throws(Errno) in
+                    try source.write(to: fd, at: offset, appends: appends)
+                }
             }
         }
     }
@@ -110,16 +144,20 @@ extension MirrorFS {
     public func flush(
         _ context: RequestContext, node: NodeID, handle: FileHandle
     ) throws(Errno) {
-        if !ReservedHandle.contains(handle) { try Syscall.flush(FileDescriptor(handle)) }
+        if options.opensInKernel { throw .noFunction }
+        if ReservedHandle.contains(handle) { return }
+        try nodes.descriptors.withSpare { () throws(Errno) in
+            try Syscall.flush(FileDescriptor(handle))
+        }
     }
 
     public func release(node id: NodeID, handle: FileHandle) {
         if ReservedHandle.contains(handle) { return }
-        guard coherence.isAccelerated, let node = nodes.node(id) else { return close(handle) }
+        guard coherence.isCaching, let node = nodes.node(id) else { return close(handle) }
         // Closing changes attributes: XFS frees what it allocated ahead, in older kernels also when
         // the descriptor only reads. A failure only means: not cached.
-        _ = try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-            hold.revoke(nodeid: id)
+        _ = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            hold.revoke(nodeid: id, &node.versions)
             close(handle)
             try publish(hold, node)
         }
@@ -141,11 +179,12 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, mode: Int32,
         offset: Int64, length: Int64
     ) throws(Errno) {
-        let fd = try descriptor(handle)
         let node = try node(id)
-        try change(node, .data) { () throws(Errno) in
-            try changingData(context, node) { () throws(Errno) in
-                try Syscall.allocate(fd, mode: mode, offset: offset, length: length)
+        try withWritable(node, handle) { (fd) throws(Errno) in
+            try change(node, .data) { () throws(Errno) in
+                try changingData(context, node) { () throws(Errno) in
+                    try Syscall.allocate(fd, mode: mode, offset: offset, length: length)
+                }
             }
         }
     }
@@ -165,13 +204,14 @@ extension MirrorFS {
     ) throws(Errno) -> Int {
         let sourceNode = try node(source.node)
         let targetNode = try node(target.node)
-        let targetFD = try descriptor(target.handle)
         let copied = try withDescriptor(sourceNode, source.handle) { (fd) throws(Errno) in
-            try change(targetNode, .data) { () throws(Errno) in
-                try changingData(context, targetNode) { () throws(Errno) in
-                    try Syscall.copyRange(
-                        from: fd, at: source.offset, to: targetFD, at: target.offset,
-                        count: count, flags: flags)
+            try withWritable(targetNode, target.handle) { (targetFD) throws(Errno) in
+                try change(targetNode, .data) { () throws(Errno) in
+                    try changingData(context, targetNode) { () throws(Errno) in
+                        try Syscall.copyRange(
+                            from: fd, at: source.offset, to: targetFD, at: target.offset,
+                            count: count, flags: flags)
+                    }
                 }
             }
         }

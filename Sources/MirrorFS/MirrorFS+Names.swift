@@ -49,9 +49,11 @@ extension MirrorFS {
         let place = Place(directory: try node(parent), name: name)
         return try make(place, and: [target]) { () throws(Errno) in
             try DescriptorPath(target.fd).withPointer { (path) throws(Errno) in
-                try Syscall.makeLink(
-                    at: .workingDirectory, path, to: place.directory.fd, name,
-                    flags: AT_SYMLINK_FOLLOW)
+                try ownership.withinLimits(context) { () throws(Errno) in
+                    try Syscall.makeLink(
+                        at: .workingDirectory, path, to: place.directory.fd, name,
+                        flags: AT_SYMLINK_FOLLOW)
+                }
             }
         }
     }
@@ -60,7 +62,7 @@ extension MirrorFS {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) {
         let place = Place(directory: try node(parent), name: name)
-        try change([place]) { () throws(Errno) in
+        try change([place], removing: place) { () throws(Errno) in
             try pinTarget(of: place)
             try Syscall.remove(at: place.directory.fd, name)
         }
@@ -91,11 +93,17 @@ extension MirrorFS {
         let scope = { (status: stat) -> ChangeScope in
             moves && status.st_mode & S_IFMT == S_IFDIR ? .names : []
         }
-        try change([old, new], scope: scope) { () throws(Errno) in
+        let replaces = flags & Syscall.renameExchange == 0
+        try change([old, new], scope: scope, removing: replaces ? new : nil) {
+            () throws(Errno) in
             try pinTarget(of: new)
             // What stays at the old name is a file that this makes.
-            if flags & Syscall.renameWhiteout == 0 { return try rename() }
-            try ownership.asCaller(context, rename)
+            if flags & Syscall.renameWhiteout == 0 {
+                try ownership.withinLimits(context, rename)
+            } else {
+                try ownership.asCaller(context, rename)
+            }
+            for place in [old, new] { noteOrigin(of: named(at: place), place) }
         }
     }
 
@@ -103,10 +111,11 @@ extension MirrorFS {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>, mode: mode_t,
         flags: Int32
     ) throws(Errno) -> (entry: Entry, file: OpenFile) {
+        if !options.opensInKernel { try nodes.descriptors.admitFile() }
         let place = Place(directory: try node(parent), name: name)
         // A symlink may have appeared in SOURCE since the kernel looked: it is not for the daemon
         // to follow.
-        let flags = Flag.forSource(flags) | O_CREAT | O_NOFOLLOW
+        let flags = Flag.forSource(flags) | O_CREAT | O_NOFOLLOW | options.accessTimes.flag
         let scope = { (_: stat) -> ChangeScope in flags & O_TRUNC != 0 ? .data : [] }
         return try change([place], scope: scope) { () throws(Errno) in
             try ownership.asCaller(context) { () throws(Errno) in
@@ -115,13 +124,26 @@ extension MirrorFS {
             }
         } then: { (names, fd) throws(Errno) in
             do throws(Errno) {
-                let entry = try find(names, place.directory, name)
+                let entry = try find(names, place.directory, name, made: true)
+                if options.opensInKernel {
+                    // RELEASE will not come.
+                    Syscall.close(fd)
+                    return (entry, OpenFile(handle: ReservedHandle.unopened))
+                }
                 return (entry, OpenFile(handle: handle(owning: fd)))
             } catch {
                 Syscall.close(fd)
                 throw error
             }
         }
+    }
+
+    /// The node of the file at `place`, if it has no handle.
+    private func named(at place: Place) -> Node? {
+        guard nodes.descriptors.origins.areKept,
+            let status = try? Syscall.status(at: place.directory.fd, place.name)
+        else { return nil }
+        return nodes.node(Identity(status))
     }
 
     /// Before the file that `place` names may lose its last name: from then on only a descriptor

@@ -6,18 +6,24 @@ import SystemPackage
 /// What SOURCE's kernel would have done or hidden for the caller, and does not for the daemon, which
 /// is privileged. Privileged callers are those with uid 0: FUSE does not tell their capabilities.
 extension MirrorFS {
-    /// Runs `body`, which changes the data or size of `node`, so that the set-group-ID bit goes where
-    /// SOURCE would take it from the caller. When it does differs between kernels and file systems
-    /// (setattr_should_drop_sgid of fs/attr.c; Linux 6.1 does not where a hole is punched behind the
-    /// end), so SOURCE is to decide.
+    /// Runs `body`, which changes the data or size of `node`, under the caller's limits, and so that
+    /// the set-group-ID bit goes where SOURCE would take it from the caller. When it does differs
+    /// between kernels and file systems (setattr_should_drop_sgid of fs/attr.c; Linux 6.1 does not where
+    /// a hole is punched behind the end), so SOURCE is to decide.
     ///
     /// The kernel has cleared it already where the group may execute, and the set-user-ID bit always
     /// (fuse_setattr of fs/fuse/dir.c). The caller holds the node.
     func changingData<R>(
         _ context: RequestContext, _ node: Node, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
+        if context.isWriteback {
+            // Whoever wrote to the mapping is not known: the limits are the owner's.
+            let status = try Syscall.status(node.fd)
+            let owner = RequestContext(uid: status.st_uid, gid: status.st_gid)
+            return try ownership.withinLimits(owner, body)
+        }
         guard let mode = try modeOfForeignGroup(context, node), mode & (S_IXGRP | S_IFMT) == S_IFREG
-        else { return try body() }
+        else { return try ownership.withinLimits(context, body) }
         return try ownership.asStranger(context, body)
     }
 

@@ -4,6 +4,12 @@ import KernelCache
 import Syscall
 import SystemPackage
 
+extension timespec {
+    fileprivate static func <= (left: Self, right: Self) -> Bool {
+        (left.tv_sec, left.tv_nsec) <= (right.tv_sec, right.tv_nsec)
+    }
+}
+
 extension MirrorFS {
     /// Bytes in a block of cached data.
     private static let blockSize = KernelCache.blockSize
@@ -18,10 +24,26 @@ extension MirrorFS {
                 .bytes(try readPublishing(node, fd, offset, into: buffer))
             }
         }
-        let fd = FileDescriptor(handle)
         // Below this size the system calls of splice(2) cost more than the copy.
-        if buffer.count >= 1 << 16 { return .file(fd, offset: offset) }
-        return .bytes(try Syscall.read(fd, at: offset, into: buffer))
+        if buffer.count >= 1 << 16, !ReservedHandle.contains(handle), !movesAccessTime(node) {
+            return .file(FileDescriptor(handle), offset: offset)
+        }
+        let count = try withDescriptor(node, handle) { (fd) throws(Errno) in
+            try Syscall.read(fd, at: offset, into: buffer)
+        }
+        touched(node)
+        return .bytes(count)
+    }
+
+    /// Whether reading may move the access time, of which the kernel must be told before the reply:
+    /// the rule of `relatime` (mount(8)).
+    private func movesAccessTime(_ node: Node) -> Bool {
+        guard options.accessTimes != .none, coherence.usesNativeCaches,
+            let status = try? Syscall.status(node.fd)
+        else { return false }
+        let access = status.st_atim
+        return access <= status.st_mtim || access <= status.st_ctim
+            || access.tv_sec < time(nil) - 24 * 3600
     }
 
     /// Reads, and lets the kernel answer the same from now on.
@@ -32,8 +54,8 @@ extension MirrorFS {
         _ node: Node, _ fd: FileDescriptor, _ offset: Int64,
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
-        let version = try coherence.withNode(node.lockKey) { (_) throws(Errno) in
-            node.versions.version
+        let version = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            hold.isLocked ? node.versions.version : 0
         }
         // Whole blocks. What the kernel wants for its page cache is; of the rest (O_DIRECT) the
         // blocks around it are read.
@@ -46,10 +68,11 @@ extension MirrorFS {
                 slot: 1,
                 size: (skip + buffer.count + Self.blockSize - 1) & ~(Self.blockSize - 1))
         let count = try Syscall.read(fd, at: offset - Int64(skip), into: whole)
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             // Also because reading changes the access time.
             let status = try publish(hold, node)
-            guard node.isKnown.load(ordering: .relaxed), status.st_mode & S_IFMT == S_IFREG,
+            guard hold.isLocked, node.isKnown.load(ordering: .relaxed),
+                status.st_mode & S_IFMT == S_IFREG,
                 status.st_size <= coherence.fileMax
             else { return }
             // A part of a block counts only if the file ends in it.

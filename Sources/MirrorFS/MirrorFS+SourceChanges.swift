@@ -22,20 +22,28 @@ extension MirrorFS {
     ///
     /// - Parameters:
     ///   - watcher: of SOURCE, for `SourceChanges.watch`.
-    ///   - pages: drops the kernel's pages.
+    ///   - dropper: drops what the kernel has in its own caches.
     /// - Throws: `EAGAIN` if there can be no more threads.
     public func followSource(
-        _ changes: SourceChanges, pages: PageDropper
+        _ changes: SourceChanges, dropper: CacheDropper
     ) throws(Errno) {
+        self.dropper.withLock { $0 = dropper }
+        options.notices?.use(dropper)
         switch changes {
         case .none: break
         case .watch:
-            try options.watcher?.start { [unowned self] change in
-                take(change, pages)
+            try options.watcher?.start {
+                [unowned self] in
+                take($0, dropper)
+            } mountsChanged: {
+                [unowned self] in
+                take($0, dropper)
             }
         case .ttl(let milliseconds):
+            // Without the maps nothing is kept but by time-outs.
+            guard coherence.isAccelerated else { return }
             try expiry.start("expire", milliseconds: milliseconds) { [unowned self] in
-                dropEverything(pages)
+                dropEverything(dropper)
             }
         }
     }
@@ -47,20 +55,18 @@ extension MirrorFS {
         verification.stop()
     }
 
-    private func take(_ change: SourceChange, _ pages: PageDropper) {
+    private func take(_ change: SourceChange, _ dropper: CacheDropper) {
         if change.kind.contains(.overflow) {
             log.warning("too many changes in SOURCE to be told: all that was cached is dropped")
             options.gauges?.count(.sourceOverflows)
-            return dropEverything(pages)
+            return dropEverything(dropper)
         }
         options.gauges?.count(.sourceChanges)
         let isName = !change.kind.isDisjoint(with: .names)
         if isName, let subject = change.directory,
             let name = change.name, let directory = void(subject)
         {
-            try? coherence.withNames(of: directory.id) { (names) throws(Errno) in
-                names.revoke(parent: directory.id, name: name)
-            }
+            drop(name, in: directory, dropper)
             // Of a removed directory itself inotify tells nothing, as long as it is open.
             if change.object == nil, change.kind.isSuperset(of: [.delete, .onDirectory]) {
                 coherence.dropEverything()
@@ -68,80 +74,106 @@ extension MirrorFS {
         }
         // Of a directory itself there may be no other handle than its own.
         if let subject = change.object ?? (isName ? nil : change.directory),
-            let node = void(subject), !change.kind.isDisjoint(with: .data)
+            let node = void(subject)
         {
-            pages.drop(node.id)
+            #if FAULTS
+                // The attributes would go with the pages.
+                if Fault.keepsAttributesBehind, change.kind.isDisjoint(with: .data) { return }
+            #endif
+            // Also where only attributes changed, `kept` stays behind until the pages are gone.
+            if coherence.usesNativeCaches || !change.kind.isDisjoint(with: .data) {
+                dropPages(of: node, dropper)
+            }
+        }
+    }
+
+    private func drop(
+        _ name: UnsafePointer<CChar>, in directory: Node, _ dropper: CacheDropper
+    ) {
+        try? coherence.reading(namesOf: directory.id) { (names) throws(Errno) in
+            // Whoever has them for long may be about to publish what it has read.
+            if !names.isLocked { coherence.voidReaders() }
+            names.revoke(parent: directory.id, name: name)
+        }
+        guard coherence.usesNativeCaches else { return }
+        #if FAULTS
+            if Fault.keepsNamesBehind { return dropper.drop(directory.id) }
+        #endif
+        let bytes = UnsafeBufferPointer(start: name, count: strlen(name) + 1)
+        dropper.drop(.entry(Array(bytes)), in: directory.id)
+        dropper.drop(directory.id)
+    }
+
+    /// Mounts below SOURCE have come or gone: their names stand for other files now, and files that are
+    /// still known may be found again some day, changed meanwhile.
+    private func take(_ change: MountChange, _ dropper: CacheDropper) {
+        coherence.dropEverything()
+        for place in change.names {
+            guard let node = void(place.directory) else { continue }
+            place.name.withUnsafeBufferPointer { name in
+                if let start = name.baseAddress { drop(start, in: node, dropper) }
+            }
+        }
+        dropNodes(dropper) { change.devices.contains($0.identity.device) }
+    }
+
+    private func dropPages(of node: Node, _ dropper: CacheDropper) {
+        let key = node.lockKey
+        let version = try? coherence.reading(node: key) { (hold) throws(Errno) in
+            hold.isLocked ? node.versions.version : nil
+        }
+        dropper.drop(.pages(node.id), in: node.id) { [coherence] in
+            guard let version = version ?? nil else { return }
+            try? coherence.reading(node: key) { (hold) throws(Errno) in
+                guard hold.isLocked else { return }
+                hold.noteDropped(at: version, &node.versions)
+            }
         }
     }
 
     /// - Returns: the node whose cached state is void now, if there is one.
     private func void(_ subject: SourceChange.Subject) -> Node? {
         switch subject {
-        case .identity(let identity):
-            return void(identity)
+        case .identity(let identity): void(identity)
         case .handle(let handle, let fileSystem):
-            do throws(Errno) {
-                guard let watcher = options.watcher else { return nil }
-                let fd = try watcher.open(handle, on: fileSystem)
-                defer { Syscall.close(fd) }
-                return void(Identity(try Syscall.status(fd)))
-            } catch {
-                // A node that is open keeps its file, so it is none of those.
-                let parked = nodes.descriptors.parked(handle).flatMap { nodes.node($0) }
-                return parked.flatMap { void($0.lockKey, { parked }) }
-            }
+            options.watcher?.identity(of: handle, on: fileSystem).flatMap(void)
         }
     }
 
-    private func void(_ identity: Identity) -> Node? {
-        void(identity.lockKey) { nodes.node(identity) }
-    }
-
     /// The node is looked for under its lock: one that is about to be inserted was read before.
-    private func void(_ lockKey: UInt64, _ find: () -> Node?) -> Node? {
-        try? coherence.withNode(lockKey) { (hold) throws(Errno) -> Node? in
+    private func void(_ identity: Identity) -> Node? {
+        let find = { self.nodes.node(identity) }
+        return try? coherence.reading(node: identity.lockKey) { (hold) throws(Errno) -> Node? in
+            guard hold.isLocked else {
+                var found: Node?
+                coherence.voidUnlocked {
+                    found = find()
+                    // Its versions are for whoever has the lock next.
+                    found?.isVoid.store(true, ordering: .relaxed)
+                    return found?.id
+                }
+                return found
+            }
             guard let node = find() else { return nil }
             hold.void(nodeid: node.id, &node.versions)
             return node
         }
     }
 
-    private func dropEverything(_ pages: PageDropper) {
+    private func dropEverything(_ dropper: CacheDropper) {
         coherence.dropEverything()
-        for id in nodes.ids { pages.drop(id) }
-    }
-}
-
-/// Calls somebody at intervals.
-final class Expiry: @unchecked Sendable {
-    // Safe to share: guarded by `monitor`.
-    private let monitor = Monitor()
-    private var isStopped = false
-    private var worker: Worker?
-
-    func start(
-        _ name: String, milliseconds: Int, _ expire: @escaping @Sendable () -> Void
-    ) throws(Errno) {
-        worker = try Worker(name) { [self] in
-            while true {
-                let ends = monitor.withLock {
-                    monitor.wait(milliseconds: milliseconds) { isStopped }
-                    return isStopped
-                }
-                if ends { return }
-                expire()
-            }
-        }
+        // Where this kernel cannot, the queue of events has no limit.
+        if coherence.usesNativeCaches { _ = options.notices?.notifier.dropNames() }
+        dropNodes(dropper) { _ in true }
     }
 
-    /// Ends the thread and waits for it.
-    func stop() {
-        let running = monitor.withLock {
-            isStopped = true
-            monitor.broadcast()
-            defer { worker = nil }
-            return worker
+    /// What the kernel's own caches have of the nodes for which `isConcerned`; the maps have nothing
+    /// any more.
+    private func dropNodes(_ dropper: CacheDropper, where isConcerned: (Node) -> Bool) {
+        for id in nodes.ids {
+            guard let node = nodes.node(id), isConcerned(node) else { continue }
+            if coherence.usesNativeCaches { _ = void(node.identity) }
+            dropPages(of: node, dropper)
         }
-        running?.join()
     }
 }

@@ -48,15 +48,15 @@ extension MirrorFS {
         switch sample {
         case .attributes(let id):
             guard let node = try? node(id) else { return nil }
-            return try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-                hold.compare(nodeid: id, attributes: try Syscall.status(node.fd))
+            return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+                hold.compare(nodeid: id, attributes: try status(node.fd))
             }
         case .data(let id, let index):
             guard let node = try? node(id) else { return nil }
             return try? compareData(node, index)
         case .name(let id, let name):
             guard let parent = try? node(id) else { return nil }
-            return try? coherence.withNames(of: id) { (names) throws(Errno) in
+            return try? coherence.reading(namesOf: id) { (names) throws(Errno) in
                 var found: NodeID? = 0
                 do throws(Errno) {
                     found = nodes.node(Identity(try Syscall.status(at: parent.fd, name)))?.id
@@ -73,8 +73,8 @@ extension MirrorFS {
         let fd = try reopen(node, flags: O_RDONLY | Flag.noAccessTime)
         defer { Syscall.close(fd) }
         let buffer = try Syscall.threadBuffer(slot: 1, size: KernelCache.blockSize)
-        return try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-            let status = try Syscall.status(node.fd)
+        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            let status = try self.status(node.fd)
             let offset = Int64(bitPattern: index) &* Int64(KernelCache.blockSize)
             // Of the data only what the attributes let be answered counts.
             guard hold.compare(nodeid: node.id, attributes: status) != nil else { return nil }

@@ -11,11 +11,8 @@ import SystemPackage
 /// Access is the kernel's business: mount with `default_permissions`.
 public final class MirrorFS: FileSystem {
     public struct Options: Sendable {
-        /// Seconds for which the kernel may keep a name. Must be 0 where the kernel cache is on:
-        /// a name in the kernel's dentry cache is not taken back by `Coherence`.
-        public var entryTimeout = 0.0
-        /// Seconds for which the kernel may keep attributes; as `entryTimeout`.
-        public var attributeTimeout = 0.0
+        /// Whose times of access in SOURCE reading moves, if SOURCE's own mount lets it.
+        public var accessTimes = AccessTimes.all
         /// Obey the access control lists of SOURCE, if it keeps any.
         public var accessControlLists = true
         /// How many files the process may have open; nil for its limit of open files.
@@ -23,24 +20,43 @@ public final class MirrorFS: FileSystem {
         /// About how many nodes are kept open; nil for half of `openFiles`. Fewer, the more of the
         /// other half programs have open.
         public var openNodes: Int?
+        /// The kernel opens and closes files without asking (FUSE_NO_OPEN_SUPPORT). Only where it is told
+        /// what to drop from its page cache.
+        public var opensInKernel = false
         /// Watches SOURCE; see `followSource`.
         public var watcher: SourceWatcher?
+        /// How the kernel is told what to drop from its own caches; nil where it keeps nothing.
+        public var notices: MountNotices?
         /// Where changes in SOURCE are counted; nil: nowhere.
         public var gauges: CacheGauges?
 
         public init() {}
     }
 
+    /// Of whatever is read, of all but directories (`nodiratime`), or of nothing (`noatime`, `ro`).
+    public enum AccessTimes: Sendable {
+        case all, notOfDirectories, none
+
+        /// For opening a file.
+        var flag: Int32 { self == .none ? Flag.noAccessTime : 0 }
+    }
+
     let nodes: NodeTable
     let coherence: Coherence
     let options: Options
     let ownership = Ownership()
+    /// SELinux is at work; it is not started later than with the kernel.
+    let hasLabels = Glibc.access("/sys/fs/selinux/enforce", F_OK) == 0
+    let numbers: InodeNumbers
     let log: Logger
     let statisticsKeeper = StatisticsKeeper()
     let expiry = Expiry()
     let verification = Expiry()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
     private let miscounted = Atomic(false)
+    private let lateForgets = LateWork("forget")
+    /// Set by `followSource`.
+    let dropper = Mutex<CacheDropper?>(nil)
 
     /// - Parameters:
     ///   - source: the directory to mirror; it is found again by descriptor, not by this path.
@@ -68,10 +84,15 @@ public final class MirrorFS: FileSystem {
         do throws(Errno) {
             // A quarter is left for what is open for a moment, and while a pass is under way.
             nodes.descriptors.start(
-                root: fd, limit: options.openNodes ?? descriptors / 2, room: descriptors / 4 * 3)
+                nodes, root: fd, limit: options.openNodes ?? descriptors / 2,
+                room: descriptors / 4 * 3)
             let status = try Syscall.status(fd)
             let identity = Identity(status)
-            let coverage = options.watcher?.cover(identity, mode: status.st_mode, fd) ?? .whole
+            numbers = InodeNumbers(own: identity.device)
+            let coverage =
+                options.watcher?.cover(
+                    identity, mode: status.st_mode, fd,
+                    handle: try? Syscall.handle(of: fd).handle) ?? .whole
             _ = nodes.insertRoot(identity, owning: fd, coverage)
         } catch {
             Syscall.close(fd)
@@ -99,13 +120,19 @@ public final class MirrorFS: FileSystem {
             connection.wanted.formUnion([.accessControlLists, .leavesMask])
         }
         // Pays only where somebody remembers what it returns.
-        if coherence.isAccelerated || options.entryTimeout > 0 {
+        if coherence.isCaching {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])
+        }
+        // Pages go when the kernel is told, not with each new modification time.
+        if coherence.usesNativeCaches, coherence.keepsPages {
+            connection.wanted.subtract(.automaticInvalidation)
+            connection.wanted.insert(.explicitInvalidation)
         }
     }
 
     public func destroy() {
         statisticsKeeper.stop()
+        nodes.descriptors.guests.stop()
         stopFollowing()
     }
 
@@ -127,14 +154,15 @@ public final class MirrorFS: FileSystem {
         let parent = try node(parent)
         // The kernel asks for these only of a file system that NFS exports, which this is not.
         if isDotOrDotDot(name) { throw .invalidArgument }
-        return try coherence.withNames(of: parent.id) { (names) throws(Errno) in
+        return try coherence.reading(namesOf: parent.id) { (names) throws(Errno) in
             do throws(Errno) {
                 return try find(names, parent, name)
             } catch {
-                if error == .noSuchFileOrDirectory, parent.isCached {
-                    names.publishAbsence(parent: parent.id, name: name)
-                }
-                throw error
+                guard error == .noSuchFileOrDirectory, parent.isCached else { throw error }
+                let seconds = names.publish(
+                    parent: parent.id, name: name, nodeid: 0, isTold: parent.isTold)
+                guard seconds > 0 else { throw error }
+                return Entry(nodeID: 0, attributes: stat(), entryTimeout: seconds)
             }
         }
     }
@@ -144,33 +172,56 @@ public final class MirrorFS: FileSystem {
         forget(node, count: count)
     }
 
+    /// The kernel waits for no reply to this, and has more to forget: it must not be held up.
     func forget(_ node: Node, count: UInt64) {
-        let id = node.id
-        try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-            // Removed since it was found: its identity may belong to another node by now.
-            guard node.isKnown.load(ordering: .relaxed) else { return }
-            let granted = hold.harvest(nodeid: id) &- count
-            guard node.add(lookups: Int64(truncatingIfNeeded: granted)) <= 0 else { return }
-            // From here on the kernel cache grants no more.
-            let late = hold.retire(nodeid: id)
-            let left = node.add(lookups: Int64(truncatingIfNeeded: late))
-            guard left <= 0 else { return }
-            if left < 0, !miscounted.exchange(true, ordering: .relaxed) {
-                log.error("the kernel forgot node \(id) \(-left) times more than it looked it up")
+        try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            if hold.isLocked { return forget(hold, node, count: count) }
+            lateForgets.add { [self] in
+                try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+                    forget(hold, node, count: count)
+                }
             }
-            nodes.remove(node)
-            options.watcher?.uncover(node.coverage)
         }
+    }
+
+    private func forget(_ hold: borrowing NodeHold, _ node: Node, count: UInt64) {
+        let id = node.id
+        // Removed since it was found: its identity may belong to another node by now.
+        guard node.isKnown.load(ordering: .relaxed) else { return }
+        let granted = hold.harvest(nodeid: id) &- count
+        guard node.add(lookups: Int64(truncatingIfNeeded: granted)) <= 0 else { return }
+        // From here on the kernel cache grants no more.
+        let late = hold.retire(nodeid: id)
+        let left = node.add(lookups: Int64(truncatingIfNeeded: late))
+        guard left <= 0 else { return }
+        if left < 0, !miscounted.exchange(true, ordering: .relaxed) {
+            log.error("the kernel forgot node \(id) \(-left) times more than it looked it up")
+        }
+        guard nodes.removeUnlessUsed(node) else { return }
+        options.watcher?.uncover(node.coverage)
     }
 
     public func attributes(
         _ context: RequestContext, of id: NodeID, handle: FileHandle?
     ) throws(Errno) -> Attributes {
         // The node's own descriptor stands for the same file as the handle's.
-        Attributes(try status(of: try node(id)), timeout: options.attributeTimeout)
+        let node = try node(id)
+        guard coherence.locksAttributes else { return Attributes(try status(node.fd)) }
+        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            let status = try publish(hold, node)
+            return Attributes(status, timeout: timeout(hold, node))
+        }
     }
 
+    /// False once the kernel has forgotten the node.
+    public func knows(_ id: NodeID) -> Bool { nodes.node(id) != nil }
+
     // MARK: For all operations
+
+    /// The attributes of `fd` as the mount shows them.
+    func status(_ fd: FileDescriptor) throws(Errno) -> stat {
+        numbers.shown(try Syscall.status(fd))
+    }
 
     /// - Throws: `ESTALE` for a nodeid that the kernel cannot know.
     @inline(__always)
@@ -182,8 +233,8 @@ public final class MirrorFS: FileSystem {
 
     /// Reads and publishes the attributes of `node`.
     func status(of node: Node) throws(Errno) -> stat {
-        guard coherence.isAccelerated else { return try Syscall.status(node.fd) }
-        return try coherence.withNode(node.lockKey) { (hold) throws(Errno) in
+        guard coherence.isCaching else { return try status(node.fd) }
+        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             try publish(hold, node)
         }
     }
@@ -191,7 +242,7 @@ public final class MirrorFS: FileSystem {
     /// To be called after reading data, which changes the access time, and after whatever else lets
     /// SOURCE change attributes by itself.
     func touched(_ node: Node) {
-        if coherence.isAccelerated { _ = try? status(of: node) }
+        if coherence.isCaching { _ = try? status(of: node) }
     }
 
     /// Publishes the attributes of `node`, read again. If that fails the maps have none.
@@ -199,22 +250,42 @@ public final class MirrorFS: FileSystem {
     func publish(_ hold: borrowing NodeHold, _ node: Node) throws(Errno) -> stat {
         let status: stat
         do throws(Errno) {
-            status = try Syscall.status(node.fd)
+            status = try self.status(node.fd)
         } catch {
-            hold.revoke(nodeid: node.id)
+            hold.revoke(nodeid: node.id, &node.versions)
             throw error
         }
-        if node.isCached, node.isKnown.load(ordering: .relaxed) {
-            hold.publish(nodeid: node.id, attributes: status, &node.versions)
-        }
+        publish(hold, node, status)
         return status
+    }
+
+    private func publish(_ hold: borrowing NodeHold, _ node: Node, _ status: stat) {
+        guard hold.isLocked, node.isCached, node.isKnown.load(ordering: .relaxed) else { return }
+        if node.isVoid.load(ordering: .relaxed) {
+            node.isVoid.store(false, ordering: .relaxed)
+            hold.void(nodeid: node.id, &node.versions)
+        }
+        hold.publish(nodeid: node.id, attributes: status, &node.versions, isTold: node.isTold)
+    }
+
+    /// For how many seconds the kernel may keep the attributes of `node` that `publish` has read.
+    /// - Parameter isNew: it has nothing of the node yet.
+    private func timeout(
+        _ hold: borrowing NodeHold, _ node: Node, isNew: Bool = false
+    ) -> Double {
+        guard node.isKnown.load(ordering: .relaxed) else { return 0 }
+        return hold.answer(
+            nodeid: node.id, isNew: isNew, isTold: node.isTold, &node.versions)
     }
 
     /// Finds `name` in SOURCE, counts one lookup of its node and publishes both.
     ///
     /// The caller holds the names of `parent`, and no node.
+    /// - Parameter made: answers what made the name. The kernel applies that without asking whether it
+    ///   was told something newer meanwhile, so it keeps no attributes of a file that it knew before.
     func find(
-        _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>
+        _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>,
+        made: Bool = false
     ) throws(Errno) -> Entry {
         nodes.descriptors.trim(nodes)
         let seen = try Syscall.status(at: parent.fd, name)
@@ -223,20 +294,22 @@ public final class MirrorFS: FileSystem {
             throw .tooManySymbolicLinkLevels
         }
         // A known node holds its file open, so the same identity is the same file.
-        var entry = try grant(seen, adopting: nil)
+        let place = Place(directory: parent, name: name)
+        var entry = try grant(seen, at: place, adopting: nil, made: made)
         if entry == nil {
             let fd = try Syscall.open(at: parent.fd, name, flags: Flag.path | O_NOFOLLOW)
             do throws(Errno) {
                 // Between the two calls somebody else may have put another file there.
-                entry = try grant(try Syscall.status(fd), adopting: fd)
+                entry = try grant(try Syscall.status(fd), at: place, adopting: fd, made: made)
             } catch {
                 Syscall.close(fd)
                 throw error
             }
         }
-        guard let entry else { throw .ioError }
+        guard var entry else { throw .ioError }
         if parent.isCached {
-            names.publish(parent: parent.id, name: name, nodeid: entry.nodeID)
+            entry.entryTimeout = names.publish(
+                parent: parent.id, name: name, nodeid: entry.nodeID, isTold: parent.isTold)
         }
         return entry
     }
@@ -246,41 +319,68 @@ public final class MirrorFS: FileSystem {
     ///   caller's if this throws.
     /// - Returns: nil if there is neither a node nor `fd`.
     private func grant(
-        _ seen: stat, adopting fd: FileDescriptor?
+        _ seen: stat, at place: Place, adopting fd: FileDescriptor?, made: Bool
     ) throws(Errno) -> Entry? {
         let identity = Identity(seen)
-        return try coherence.withNode(identity.lockKey) { (hold) throws(Errno) -> Entry? in
+        return try coherence.reading(node: identity.lockKey) { (hold) throws(Errno) -> Entry? in
             var known = nodes.node(identity)
+            var lost: Node?
             do throws(Errno) {
+                noteOrigin(of: known, place)
                 try known?.use()
             } catch {
                 // It was parked and its file is gone: this is another one with its inode number.
                 guard error == .staleNFSFileHandle else { throw error }
+                // No event will lead to it any more.
+                if let known, hold.isLocked { hold.void(nodeid: known.id, &known.versions) }
+                lost = known
                 known = nil
             }
             guard let source = known?.fd ?? fd else { return nil }
             // SOURCE bound into itself: the kernel takes no root for a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }
+            let handle = known == nil ? try? Syscall.handle(of: source) : nil
             // Before its state is read: from then on a change is told.
             let coverage =
                 known?.coverage
-                ?? options.watcher?.cover(identity, mode: seen.st_mode, source) ?? .whole
+                ?? options.watcher?.cover(
+                    identity, mode: seen.st_mode, source, handle: handle?.handle) ?? .whole
             // Read again under the lock, since only then it may be published.
             let status: stat
             do throws(Errno) {
-                status = coherence.isAccelerated ? try Syscall.status(source) : seen
+                status = coherence.isCaching ? try self.status(source) : numbers.shown(seen)
             } catch {
                 if known == nil { options.watcher?.uncover(coverage) }
                 throw error
             }
-            let node = known ?? nodes.insert(identity, owning: source, coverage)
-            if known != nil, let fd { Syscall.close(fd) }
-            node.add(lookups: 1)
-            if node.isCached { hold.publish(nodeid: node.id, attributes: status, &node.versions) }
-            return Entry(
-                nodeID: node.id, attributes: status, entryTimeout: options.entryTimeout,
-                attributeTimeout: options.attributeTimeout)
+            let isGuest = nodes.descriptors.isGuest(
+                onMount: handle?.mountID, isForeign: numbers.isForeign(identity.device))
+            guard
+                let (node, isNew) = nodes.grant(
+                    identity, known: known, lost: lost, owning: known == nil ? fd : nil, coverage,
+                    isGuest: isGuest,
+                    isNamed: !nodes.descriptors.hasHandle(
+                        source, handle?.handle, guest: isGuest ? identity.device : nil))
+            else { throw .staleNFSFileHandle }
+            if !isNew {
+                if let fd { Syscall.close(fd) }
+                // Without the lock somebody may have been quicker.
+                if known == nil { options.watcher?.uncover(coverage) }
+            }
+            if isNew { noteOrigin(of: node, place) }
+            publish(hold, node, status)
+            var entry = Entry(nodeID: node.id, attributes: status)
+            if isNew || !made { entry.attributeTimeout = timeout(hold, node, isNew: isNew) }
+            return entry
         }
+    }
+}
+
+extension MirrorFS {
+    /// The file of `node` is at `place` now.
+    func noteOrigin(of node: Node?, _ place: Place) {
+        guard let node, node.isNamed else { return }
+        nodes.descriptors.origins.note(node.id, in: place.directory.id, place.name)
     }
 }
 

@@ -5,8 +5,8 @@ import SystemPackage
 
 /// All nodes that the kernel may know, by nodeid and by identity.
 ///
-/// Its locks are leaves: nothing is called under them. A node comes and goes under its lock in
-/// `Coherence`, so what is found there stays while that lock is held.
+/// Its locks are leaves: nothing is called under them. A node goes under its lock in `Coherence`, so what
+/// is found there stays while that lock is held.
 public final class NodeTable: Sendable {
     /// A set of nodes. A dictionary would hold each key twice: it is in the node.
     private final class Shard<Member: NodeMember>: Sendable {
@@ -39,12 +39,16 @@ public final class NodeTable: Sendable {
     /// nodeids are never used twice; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
     private let gauge: Gauge?
+    private let known: KnownNodes?
     let descriptors = DescriptorPool()
 
-    /// - Parameter gauge: 8 bytes, zero, that outlive the table: kept at the number of nodes, for
-    ///   others to read.
-    public init(gauge: UnsafeMutableRawPointer? = nil) {
+    /// - Parameters:
+    ///   - gauge: 8 bytes, zero, that outlive the table: kept at the number of nodes, for others to
+    ///     read.
+    ///   - known: kept at which nodes there are, for another process to read.
+    public init(gauge: UnsafeMutableRawPointer? = nil, known: KnownNodes? = nil) {
         self.gauge = gauge.map(Gauge.init)
+        self.known = known
     }
 
     /// A number in memory of the caller's.
@@ -81,16 +85,43 @@ public final class NodeTable: Sendable {
         shard(identity).find(Identified(id: 0, identity: identity))
     }
 
-    /// Adds a node, with no lookup counted yet. Takes ownership of `fd`.
-    ///
-    /// The caller holds the lock of `identity` and has found no node there.
-    func insert(
-        _ identity: Identity, owning fd: FileDescriptor, _ coverage: SourceWatcher.Coverage
-    ) -> Node {
-        let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
-        return add(
-            Node(
-                id: id, identity: identity, owning: fd, pool: descriptors, coverage: coverage))
+    /// Counts a lookup of the node of `identity`, which is `known` if not nil, or of a new one; against
+    /// `removeUnlessUsed`, so that the caller need not hold the lock of `identity`.
+    /// - Parameters:
+    ///   - lost: a node whose file is gone: a new one takes its place.
+    ///   - fd: for a new node, which takes ownership.
+    ///   - isGuest: a new node is on another mount than SOURCE's own.
+    ///   - isNamed: a new node has no handle; the caller tells `Origins` of it.
+    /// - Returns: nil if `known` is gone meanwhile, and there is no `fd`.
+    func grant(
+        _ identity: Identity, known: Node?, lost: Node?, owning fd: FileDescriptor?,
+        _ coverage: SourceWatcher.Coverage, isGuest: Bool, isNamed: Bool
+    ) -> (Node, isNew: Bool)? {
+        let shard = shard(identity)
+        return shard.nodes.withLock { nodes in
+            let asked = Identified(id: 0, identity: identity)
+            let found = nodes.firstIndex(of: ByIdentity(asked)).flatMap {
+                nodes[$0].subject as? Node
+            }
+            if let known, known === found {
+                known.add(lookups: 1)
+                return (known, false)
+            }
+            guard let fd else { return nil }
+            if let found, found !== lost {
+                found.add(lookups: 1)
+                return (found, false)
+            }
+            let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
+            let node = Node(
+                id: id, identity: identity, owning: fd, pool: descriptors, coverage: coverage,
+                isGuest: isGuest, isNamed: isNamed)
+            node.add(lookups: 1)
+            self.shard(id).insert(node)
+            nodes.update(with: ByIdentity(node))
+            note(node)
+            return (node, true)
+        }
     }
 
     /// Adds the root. Takes ownership of `fd`.
@@ -106,17 +137,33 @@ public final class NodeTable: Sendable {
     private func add(_ node: Node) -> Node {
         shard(node.id).insert(node)
         shard(node.identity).insert(node)
-        gauge?.add(1)
+        note(node)
         return node
     }
 
-    /// Takes a node out; its descriptor closes when the last request on it is done. The caller
-    /// holds the lock of its identity.
-    func remove(_ node: Node) {
-        node.isKnown.store(false, ordering: .relaxed)
+    private func note(_ node: Node) {
+        gauge?.add(1)
+        known?.insert(node.id)
+    }
+
+    /// Takes a node out that has no lookups left; its descriptor closes when the last request on it is
+    /// done. The caller holds the lock of its identity.
+    /// - Returns: false if it has been looked up since.
+    func removeUnlessUsed(_ node: Node) -> Bool {
+        let isRemoved = shard(node.identity).nodes.withLock { nodes in
+            guard node.lookups.load(ordering: .sequentiallyConsistent) <= 0 else { return false }
+            node.isKnown.store(false, ordering: .relaxed)
+            // After its inode number was reused another node may be there.
+            if let index = nodes.firstIndex(of: ByIdentity(node)), nodes[index].subject === node {
+                nodes.remove(at: index)
+            }
+            return true
+        }
+        guard isRemoved else { return false }
         gauge?.add(-1)
-        shard(node.identity).remove(node)
+        known?.remove(node.id)
         shard(node.id).remove(node)
+        return true
     }
 
     /// Marks up to `wanted` nodes that were not used lately, and returns them: see `Node.mark`.

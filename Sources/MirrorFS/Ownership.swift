@@ -12,6 +12,12 @@ import SystemPackage
 /// bring along, so SOURCE must not refuse again; and it has applied the set-group-id rules to the
 /// mode (vfs_prepare_mode, Linux 6.0), so SOURCE must not strip the bit again.
 ///
+/// One capability it does not keep: with `CAP_SYS_RESOURCE` SOURCE's file system would give an
+/// ordinary caller the blocks that are reserved for the administrator, and charge a quota beyond its
+/// hard limit. Some (ext4, f2fs) ask for the file system user as well, who is root while the daemon
+/// acts for itself: so whatever may take room of SOURCE is done under the caller's ids. Callers with
+/// uid 0 have the capability: FUSE does not tell their capabilities.
+///
 /// It also takes the caller's umask: only SOURCE knows whether the directory has a default access
 /// control list, which takes the umask's place (acl(5)). Where the kernel has applied the umask
 /// already, that changes nothing.
@@ -26,6 +32,7 @@ struct Ownership: Sendable {
     private static let fsetid: UInt64 = 1 << 4
     private static let setgid: UInt64 = 1 << 6
     private static let setuid: UInt64 = 1 << 7
+    private static let resource: UInt64 = 1 << 24
 
     init() {
         let needed = Self.setgid | Self.setuid
@@ -39,10 +46,26 @@ struct Ownership: Sendable {
         _ context: RequestContext, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         try Syscall.setThreadMask(context.umask)
-        if !canSwitch || (context.uid == uid && context.gid == gid) { return try body() }
+        if context.uid == uid && context.gid == gid { return try body() }
+        if !canSwitch { return try body() }
         return try Syscall.withFileSystemIDs(
-            uid: context.uid, gid: context.gid, capabilities: capabilities,
+            uid: context.uid, gid: context.gid, capabilities: capabilities(of: context),
             restoring: capabilities, body)
+    }
+
+    /// Runs `body`, which takes room of SOURCE but makes no file, under the limits that SOURCE sets to
+    /// the caller. The group stays the daemon's: each change of ids costs a microsecond and more.
+    func withinLimits<R>(
+        _ context: RequestContext, _ body: () throws(Errno) -> R
+    ) throws(Errno) -> R {
+        if !canSwitch || context.uid == 0 { return try body() }
+        return try Syscall.withFileSystemIDs(
+            uid: context.uid, gid: gid, capabilities: capabilities(of: context),
+            restoring: capabilities, body)
+    }
+
+    private func capabilities(of context: RequestContext) -> UInt64 {
+        context.uid == 0 ? capabilities : capabilities & ~Self.resource
     }
 
     /// Runs `body` so that SOURCE takes the set-group-ID bit from what it changes, as it would if
@@ -53,7 +76,8 @@ struct Ownership: Sendable {
         if !canSwitch { return try body() }
         return try Syscall.withoutSupplementaryGroups(restoring: groups) { () throws(Errno) in
             try Syscall.withFileSystemIDs(
-                uid: uid, gid: context.gid, capabilities: capabilities & ~Self.fsetid,
+                uid: context.uid, gid: context.gid,
+                capabilities: capabilities(of: context) & ~Self.fsetid,
                 restoring: capabilities, body)
         }
     }

@@ -33,7 +33,7 @@ public final class SourceWatcher: @unchecked Sendable {
         let source: FilePath
         let errno: Errno
         public var description: String {
-            "changes in \(source) cannot be watched (\(errno)); if nobody makes any but through the "
+            "changes in \(source.printable) cannot be watched (\(errno)); if nobody makes any but through the "
                 + "mount, give -o source_changes=none, else source_changes=ttl=SECONDS"
         }
     }
@@ -48,10 +48,27 @@ public final class SourceWatcher: @unchecked Sendable {
         case inode(Int32)
     }
 
-    private struct FileSystem {
-        /// Some file there, to open handles on; not `O_PATH`.
-        let anchor: Descriptor
+    struct FileSystem {
+        let device: UInt64
         let id: UInt64
+        let place: InodeHandle.InodePlace
+    }
+
+    struct FileSystems {
+        /// nil: cannot be watched as a whole.
+        var byDevice: [UInt64: FileSystem?] = [:]
+        var byID: [UInt64: FileSystem] = [:]
+
+        mutating func add(_ fileSystem: FileSystem) {
+            byDevice[fileSystem.device] = fileSystem
+            byID[fileSystem.id] = fileSystem
+        }
+
+        mutating func remove(_ device: UInt64) {
+            if let found = byDevice.removeValue(forKey: device), let id = found?.id {
+                byID[id] = nil
+            }
+        }
     }
 
     private static let kinds: WatchEvent.Kind = [
@@ -61,24 +78,43 @@ public final class SourceWatcher: @unchecked Sendable {
     private static let bufferSize = 1 << 16
 
     /// nil: fanotify is not to be had.
-    private let watch: Descriptor?
+    let watch: Descriptor?
     let inodes: InodeWatcher
-    /// By device number; nil: cannot be watched as a whole.
-    private let fileSystems = Mutex<[UInt64: FileSystem?]>([:])
+    let fileSystems = Mutex(FileSystems())
     private let stopping = Atomic(false)
+    /// Held while events are read and delivered: a test that has it keeps them waiting.
+    let turn = Mutex(())
+    /// SOURCE itself, which is not unmounted while it is watched.
+    let root: Descriptor
+    let ownDevice: UInt64
+    /// Tells of mounts that come and go; nil without /proc.
+    private let mountTable: Descriptor?
+    /// As they were when `mountTable` told the last time. For the thread alone.
+    var mounts: [MountInfo: MountChange.Name?]
+    private(set) var mountsChanged: (@Sendable (MountChange) -> Void)?
+    /// Wakes the thread to stop.
+    private let bell: Descriptor
     private let ownProcess = getpid()
+    private let isUrgent: Bool
     private var worker: Worker?
-    private var deliver: (@Sendable (SourceChange) -> Void)?
+    private(set) var deliver: (@Sendable (SourceChange) -> Void)?
 
     /// Why SOURCE is watched file by file; nil if it is not.
     public let fallback: Errno?
 
     /// Begins to watch the file system of `source`. Events are kept until `start`.
-    /// - Parameter byInode: file by file, whatever the file system can.
+    /// - Parameters:
+    ///   - byInode: file by file, whatever the file system can.
+    ///   - hasLimit: false: the queue grows as long as there is memory, so no event is ever lost.
+    ///   - isUrgent: the thread runs before others. False shows what that is good for.
     /// - Throws: `Unwatchable`.
-    public init(source: FilePath, byInode: Bool = false) throws(Unwatchable) {
+    public init(
+        source: FilePath, byInode: Bool = false, hasLimit: Bool = true, isUrgent: Bool = true
+    ) throws(Unwatchable) {
+        self.isUrgent = isUrgent
         do throws(Errno) {
             inodes = try InodeWatcher()
+            bell = Descriptor(owning: try Syscall.makeBell())
             let root: FileDescriptor
             do {
                 root = try source.withPlatformString {
@@ -87,44 +123,60 @@ public final class SourceWatcher: @unchecked Sendable {
             } catch {
                 throw error as? Errno ?? .ioError
             }
-            let anchor = Descriptor(owning: root)
-            let status = try Syscall.status(root)
-            let device = UInt64(status.st_dev)
+            self.root = Descriptor(owning: root)
+            // First open, then read: what changes in between is told.
+            mountTable = (try? Syscall.openMountTable()).map(Descriptor.init)
+            mounts = Self.namedMounts(below: root)
+            let identity = Identity(try Syscall.status(root))
+            ownDevice = identity.device
             do throws(Errno) {
                 if byInode { throw .notSupported }
-                let watch = Descriptor(owning: try Syscall.makeWatch())
-                let fileSystem = try Self.watch(anchor, with: watch.fd)
-                fileSystems.withLock { $0[device] = fileSystem }
+                let watch = Descriptor(owning: try Syscall.makeWatch(hasLimit: hasLimit))
+                let fileSystem = try Self.watch(root, identity, with: watch.fd)
+                fileSystems.withLock { $0.add(fileSystem) }
                 self.watch = watch
                 fallback = nil
             } catch {
                 watch = nil
                 fallback = error
                 // Not later, when there is a mount.
-                inodes.remove(try inodes.add(Identity(status), root))
+                inodes.remove(try inodes.add(identity, root))
             }
         } catch {
             throw Unwatchable(source: source, errno: error)
         }
     }
 
-    /// Calls `deliver` for each change, on a thread of the watcher's.
+    /// Calls `deliver` for each change, and `mountsChanged` when mounts below SOURCE have come or gone,
+    /// on a thread of the watcher's.
     /// - Throws: `EAGAIN` if there can be no more threads.
-    func start(_ deliver: @escaping @Sendable (SourceChange) -> Void) throws(Errno) {
+    func start(
+        _ deliver: @escaping @Sendable (SourceChange) -> Void,
+        mountsChanged: @escaping @Sendable (MountChange) -> Void
+    ) throws(Errno) {
         self.deliver = deliver
+        self.mountsChanged = mountsChanged
         worker = try Worker("watch") { [self] in run() }
     }
 
     /// Ends the thread and waits for it.
     func stop() {
         guard !stopping.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        Syscall.ring(bell.fd)
         worker?.join()
     }
 
     /// Sees to it that changes of the file `fd` are told from now on: whatever is read there after
     /// this returns is either the present state or an event follows. To be ended by `uncover`.
-    func cover(_ identity: Identity, mode: mode_t, _ fd: FileDescriptor) -> Coverage {
-        if isWhole(identity.device, mode, fd) { return .whole }
+    /// - Parameter handle: of `fd`; nil if it has none.
+    func cover(
+        _ identity: Identity, mode: mode_t, _ fd: FileDescriptor, handle: InodeHandle?
+    ) -> Coverage {
+        if let fileSystem = fileSystem(of: identity, mode, fd),
+            handle?.inode(at: fileSystem.place) == identity.inode
+        {
+            return .whole
+        }
         guard let watch = try? inodes.add(identity, fd) else { return .none }
         return .inode(watch)
     }
@@ -133,46 +185,58 @@ public final class SourceWatcher: @unchecked Sendable {
         if case .inode(let watch) = coverage { inodes.remove(watch) }
     }
 
-    /// True if the file system of `fd` is watched as a whole. The first seen of a file system must be one
+    /// The file system of `fd`, if it is watched as a whole. The first seen of a file system must be one
     /// that can be opened for nothing but itself.
-    private func isWhole(_ device: UInt64, _ mode: mode_t, _ fd: FileDescriptor) -> Bool {
-        guard let watch else { return false }
+    private func fileSystem(
+        of identity: Identity, _ mode: mode_t, _ fd: FileDescriptor
+    ) -> FileSystem? {
+        guard let watch else { return nil }
         return fileSystems.withLock { fileSystems in
-            if let known = fileSystems[device] { return known != nil }
-            guard mode & S_IFMT == S_IFDIR || mode & S_IFMT == S_IFREG else { return false }
-            let fileSystem = try? Self.watch(opening: fd, with: watch.fd)
-            fileSystems[device] = .some(fileSystem)
-            return fileSystem != nil
+            if let known = fileSystems.byDevice[identity.device] { return known }
+            guard mode & S_IFMT == S_IFDIR || mode & S_IFMT == S_IFREG else { return nil }
+            guard let found = try? Self.watch(opening: fd, identity, with: watch.fd),
+                fileSystems.byID[found.id] == nil
+            else {
+                // Also one whose events are the same as another's: a copy that is mounted beside it.
+                fileSystems.byDevice[identity.device] = .some(nil)
+                return nil
+            }
+            fileSystems.add(found)
+            return found
         }
     }
 
-    /// Opens, as `O_PATH`, what an event is about.
-    /// - Throws: `ESTALE` if it is gone.
-    func open(_ handle: InodeHandle, on id: UInt64) throws(Errno) -> FileDescriptor {
-        let anchor = fileSystems.withLock { fileSystems in
-            fileSystems.values.lazy.compactMap(\.self).first { $0.id == id }?.anchor
+    /// What an event's handle stands for, if that is covered. Nothing is opened: who makes changes in
+    /// SOURCE is not to see that somebody watches.
+    func identity(of handle: InodeHandle, on id: UInt64) -> Identity? {
+        fileSystems.withLock { fileSystems in
+            guard let fileSystem = fileSystems.byID[id],
+                let inode = handle.inode(at: fileSystem.place)
+            else { return nil }
+            return Identity(device: fileSystem.device, inode: inode)
         }
-        guard let anchor else { throw .staleNFSFileHandle }
-        return try Syscall.open(handle, on: anchor.fd, flags: Flag.path)
+    }
+
+    static func watch(
+        opening fd: FileDescriptor, _ identity: Identity, with watch: FileDescriptor
+    ) throws(Errno) -> FileSystem {
+        // Open for a moment only, or umount(8) finds the file system busy. Its end ends the watch.
+        let file = try DescriptorPath(fd).withPointer { (path) throws(Errno) in
+            Descriptor(owning: try Syscall.open(path, flags: O_RDONLY | O_NONBLOCK))
+        }
+        return try Self.watch(file.fd, identity, with: watch)
     }
 
     private static func watch(
-        opening fd: FileDescriptor, with watch: FileDescriptor
+        _ file: FileDescriptor, _ identity: Identity, with watch: FileDescriptor
     ) throws(Errno) -> FileSystem {
-        let anchor = try DescriptorPath(fd).withPointer { (path) throws(Errno) in
-            try Syscall.open(path, flags: O_RDONLY | O_NONBLOCK)
+        // An event leads to a file by its handle.
+        guard let place = try Syscall.handle(of: file).handle.place(of: identity.inode) else {
+            throw .notSupported
         }
-        return try Self.watch(Descriptor(owning: anchor), with: watch)
-    }
-
-    private static func watch(
-        _ anchor: Descriptor, with watch: FileDescriptor
-    ) throws(Errno) -> FileSystem {
-        // An event leads to a file by its handle: that must be permitted, too.
-        let handle = try Syscall.handle(of: anchor.fd).handle
-        Syscall.close(try Syscall.open(handle, on: anchor.fd, flags: Flag.path))
-        try Syscall.watch(fileSystemOf: anchor.fd, kinds, with: watch)
-        return FileSystem(anchor: anchor, id: try Syscall.fileSystemID(anchor.fd))
+        let id = try Syscall.fileSystemID(file)
+        try Syscall.watch(fileSystemOf: file, kinds, with: watch)
+        return FileSystem(device: identity.device, id: id, place: place)
     }
 
     // MARK: The thread
@@ -181,32 +245,42 @@ public final class SourceWatcher: @unchecked Sendable {
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: Self.bufferSize, alignment: 8)
         defer { buffer.deallocate() }
+        let priority = isUrgent ? BurstPriority() : nil
         // poll(2) passes over negative ones.
-        let queues = [watch?.fd.rawValue ?? -1, inodes.queue.rawValue]
+        let queues = [watch?.fd.rawValue ?? -1, inodes.queue.rawValue, bell.fd.rawValue]
         var polls = queues.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        polls.append(
+            pollfd(fd: mountTable?.fd.rawValue ?? -1, events: Int16(POLLPRI), revents: 0))
         while !stopping.load(ordering: .sequentiallyConsistent) {
-            // Looks ten times a second whether it is to stop.
-            guard Glibc.poll(&polls, nfds_t(polls.count), 100) > 0 else { continue }
-            do throws(Errno) {
-                try readAll(into: buffer)
-            } catch {
+            guard Glibc.poll(&polls, nfds_t(polls.count), -1) > 0 else { continue }
+            priority?.begin()
+            if polls[queues.count].revents != 0 { readMounts() }
+            let result = turn.withLock { _ in
+                Result { () throws(Errno) in try readAll(into: buffer, priority) }
+            }
+            if case .failure = result {
                 // Nothing that is known, so nothing that may be answered wrongly: as if all were lost.
                 deliver?(SourceChange(kind: .overflow))
                 usleep(100_000)
             }
+            priority?.end()
         }
     }
 
-    private func readAll(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) {
+    private func readAll(
+        into buffer: UnsafeMutableRawBufferPointer, _ priority: BurstPriority?
+    ) throws(Errno) {
         var more = true
         while more, !stopping.load(ordering: .sequentiallyConsistent) {
             more = try inodes.read(into: buffer) { deliver?($0) }
-            guard let watch else { continue }
-            // The kernel itself tells of an overflow, as process 0.
-            let found = try Syscall.readEvents(watch.fd, except: ownProcess, into: buffer) {
-                deliver?(SourceChange($0))
+            if let watch {
+                // The kernel itself tells of an overflow, as process 0.
+                let found = try Syscall.readEvents(watch.fd, except: ownProcess, into: buffer) {
+                    deliver?(SourceChange($0))
+                }
+                more = more || found
             }
-            more = more || found
+            priority?.goOn()
         }
     }
 }

@@ -1,14 +1,13 @@
 import FuseSession
-import Glibc
+import Synchronization
 import Syscall
+import SystemPackage
 
 /// Publishes the statistics of a file system (STATFS) again before they expire, for as long as
 /// somebody asks for them: a program that does so all the time never wakes a thread of the session.
 ///
-/// One thread, which sleeps without a limit while there is nothing to keep.
-final class StatisticsKeeper: @unchecked Sendable {
-    // Safe to share: all state is guarded by `monitor`.
-
+/// One thread, which sleeps while there is nothing to keep.
+final class StatisticsKeeper: Sendable {
     /// Publishes, and tells whether the statistics before were used; nil: there is no such node.
     typealias Refresh = @Sendable () -> Bool?
 
@@ -26,53 +25,48 @@ final class StatisticsKeeper: @unchecked Sendable {
     /// A tree of thousands of directories, each asked once, is not worth it.
     private static let limit = 16
 
-    private let monitor = Monitor()
-    private var kept: [NodeID: Kept] = [:]
-    private var worker: Worker?
-    private var stopped = false
+    private struct State {
+        var kept: [NodeID: Kept] = [:]
+        var isKeeping = false
+    }
+
+    private let state = Mutex(State())
+    private let expiry = Expiry()
 
     /// Calls `refresh` every half second from now on.
     func keep(_ node: NodeID, _ refresh: @escaping Refresh) {
-        monitor.withLock {
-            guard !stopped, kept[node] != nil || kept.count < Self.limit else { return }
-            kept[node] = Kept(refresh: refresh)
+        let starts = state.withLock { state in
+            guard state.kept[node] != nil || state.kept.count < Self.limit else { return false }
+            state.kept[node] = Kept(refresh: refresh)
+            defer { state.isKeeping = true }
+            return !state.isKeeping
+        }
+        guard starts else { return expiry.wake() }
+        do throws(Errno) {
+            try expiry.start(
+                "statistics", milliseconds: Self.interval,
+                while: { [self] in state.withLock { !$0.kept.isEmpty } },
+                { [self] in refreshAll() })
+        } catch {
             // Without the thread statistics expire: slower, not wrong.
-            if worker == nil { worker = try? Worker("statistics") { [self] in run() } }
-            monitor.signal()
+            state.withLock { $0.isKeeping = false }
         }
     }
 
     /// Ends the thread and waits for it, unless that is the caller.
     func stop() {
-        let running = monitor.withLock {
-            stopped = true
-            kept = [:]
-            monitor.signal()
-            defer { worker = nil }
-            return worker
-        }
-        running?.join()
+        expiry.stop()
+        state.withLock { $0.kept = [:] }
     }
 
-    private func run() {
-        while let round = nextRound() {
-            for (node, refresh) in round {
-                let used = refresh()
-                monitor.withLock {
-                    guard var entry = kept[node] else { return }
-                    entry.idle = used == true ? 0 : entry.idle + 1
-                    kept[node] = used == nil || entry.idle > Self.idleRounds ? nil : entry
-                }
+    private func refreshAll() {
+        for (node, entry) in state.withLock({ $0.kept }) {
+            let used = entry.refresh()
+            state.withLock { state in
+                guard var entry = state.kept[node] else { return }
+                entry.idle = used == true ? 0 : entry.idle + 1
+                state.kept[node] = used == nil || entry.idle > Self.idleRounds ? nil : entry
             }
-        }
-    }
-
-    /// Sleeps until the next round; nil: the end.
-    private func nextRound() -> [(NodeID, Refresh)]? {
-        monitor.withLock {
-            while kept.isEmpty, !stopped { monitor.wait() }
-            monitor.wait(milliseconds: Self.interval) { stopped }
-            return stopped ? nil : kept.map { ($0.key, $0.value.refresh) }
         }
     }
 }

@@ -81,8 +81,21 @@ extension Syscall {
         return device
     }
 
+    /// True for a directory of this process's user in which nobody else may make names.
+    /// - Parameter sharesSticky: also where others may, but not remove or rename those that are not
+    ///   theirs.
+    public static func isOwnDirectory(_ status: stat, sharesSticky: Bool = false) -> Bool {
+        status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
+            && (status.st_mode & 0o022 == 0 || sharesSticky && status.st_mode & S_ISVTX != 0)
+    }
+
     /// makedev(3): `st_dev` of a device written as MAJOR:MINOR.
     public static func device(major: UInt32, minor: UInt32) -> dev_t {
         linux_make_device(major, minor)
+    }
+
+    /// minor(3).
+    public static func minor(of device: dev_t) -> UInt32 {
+        linux_device_minor(device)
     }
 }

@@ -4,6 +4,18 @@ import SystemPackage
 
 /// The file attributes that lsattr(1) and xfs_io(8) show: ioctl_iflags(2), ioctl_xfs_fsgetxattr(2).
 extension Syscall {
+    /// Aborts FUSE connection `number`, the minor number of its `st_dev`: all requests end with
+    /// `ECONNABORTED`, all later ones with `ENOTCONN`. By the control file system
+    /// (Documentation/filesystems/fuse.rst), which need not be mounted.
+    /// - Throws: `ENOENT` without such a connection; `EPERM`, `ENODEV` without the control file system.
+    public static func abortFuseConnection(_ number: UInt32) throws(Errno) {
+        let control = Descriptor(
+            owning: FileDescriptor(rawValue: try retrying { linux_open_fuse_control() }))
+        let file = Descriptor(
+            owning: try open(at: control.fd, "\(number)/abort", flags: O_WRONLY))
+        _ = try retrying { Glibc.write(file.fd.rawValue, "1", 1) }
+    }
+
     /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever the number says.
     public static let getInodeFlags = UInt32(LINUX_FS_IOC_GETFLAGS)
     public static let setInodeFlags = UInt32(LINUX_FS_IOC_SETFLAGS)

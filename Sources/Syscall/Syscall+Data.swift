@@ -91,6 +91,26 @@ extension Syscall {
         try check { linux_fallocate(fd.rawValue, mode, off_t(offset), off_t(length)) }
     }
 
+    /// memfd_create(2): a file of `size` zero bytes in memory, which takes as much as is written.
+    public static func makeMemoryFile(_ name: String, size: Int) throws(Errno) -> FileDescriptor {
+        let fd = FileDescriptor(rawValue: try retrying { linux_memory_file(name) })
+        do throws(Errno) {
+            try truncate(fd, size: Int64(size))
+        } catch {
+            close(fd)
+            throw error
+        }
+        return fd
+    }
+
+    /// Gives back the memory or the blocks of a part of a file, which then reads as zeros.
+    public static func punch(_ fd: FileDescriptor, at offset: Int64, length: Int64) throws(Errno) {
+        try allocate(fd, mode: Int32(LINUX_FALLOC_PUNCH), offset: offset, length: length)
+    }
+
+    /// `SEEK_DATA` of lseek(2).
+    public static let seekData = Int32(LINUX_SEEK_DATA)
+
     /// copy_file_range(2).
     /// - Returns: bytes copied.
     @inlinable

@@ -35,6 +35,52 @@ public struct InodeHandle: Hashable, Sendable {
     }
 }
 
+/// To tell what a handle stands for without opening it: that would look for its name, and read its
+/// directory, which shows in inotify(7) and in the time of access.
+extension InodeHandle {
+    /// Where in its handles a file system puts the number of the inode. That is its own business: who
+    /// goes by a place asks for each file whether its number is there.
+    public struct InodePlace: Sendable {
+        /// Bytes from the start of `f_handle`.
+        fileprivate let offset: Int
+        /// Of 4 bytes, or of 8.
+        fileprivate let isShort: Bool
+
+        fileprivate static let short = Self(offset: 0, isShort: true)
+        fileprivate static let long = [0, 4, 8].map { Self(offset: $0, isShort: false) }
+    }
+
+    /// The first place where `inode` is; nil if there is none.
+    public func place(of inode: UInt64) -> InodePlace? {
+        withBytes { handle in
+            // 8 bytes are number and generation, with most file systems. Else a short one may be the
+            // half of a long one.
+            let isShort = handle?.loadUnaligned(as: UInt32.self) == 8
+            let places =
+                isShort ? [.short] + InodePlace.long : InodePlace.long + [.short]
+            return places.first { Self.inode(at: $0, of: handle) == inode }
+        }
+    }
+
+    /// The number at `place`; nil if the handle is too short.
+    public func inode(at place: InodePlace) -> UInt64? {
+        withBytes { Self.inode(at: place, of: $0) }
+    }
+
+    private static func inode(
+        at place: InodePlace, of handle: UnsafeMutableRawPointer?
+    ) -> UInt64? {
+        // `handle_bytes` and `handle_type` come before.
+        guard let handle, let bytes = Int(exactly: handle.loadUnaligned(as: UInt32.self)),
+            place.offset + (place.isShort ? 4 : 8) <= bytes
+        else { return nil }
+        let at = 8 + place.offset
+        return place.isShort
+            ? UInt64(handle.loadUnaligned(fromByteOffset: at, as: UInt32.self))
+            : handle.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+    }
+}
+
 extension Syscall {
     /// name_to_handle_at(2) of what `fd` stands for, `O_PATH` or not.
     /// - Returns: the handle and, as in /proc/self/mountinfo, the mount that `fd` is on.

@@ -48,6 +48,8 @@ extension Syscall {
 
     /// `RENAME_WHITEOUT` of renameat2(2).
     public static let renameWhiteout = UInt32(LINUX_RENAME_WHITEOUT)
+    /// `RENAME_EXCHANGE`.
+    public static let renameExchange = UInt32(LINUX_RENAME_EXCHANGE)
 
     /// renameat2(2).
     @inlinable
@@ -59,6 +61,18 @@ extension Syscall {
             linux_renameat2(
                 oldDirectory.rawValue, oldName, newDirectory.rawValue, newName, flags)
         }
+    }
+
+    /// As `readLink`, without moving the symlink's time of access: through a mount of its own without
+    /// such times (open_tree(2), mount_setattr(2), Linux 5.12), which is gone afterwards. O_NOATIME is
+    /// not for symlinks. Where that is refused, the time moves.
+    public static func readLinkUnnoticed(
+        _ fd: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        let clone = linux_clone_without_access_times(fd.rawValue)
+        guard clone >= 0 else { return try readLink(fd, into: buffer) }
+        defer { close(FileDescriptor(rawValue: clone)) }
+        return try readLink(FileDescriptor(rawValue: clone), into: buffer)
     }
 
     /// readlinkat(2) of the symlink that the `O_PATH` descriptor stands for.

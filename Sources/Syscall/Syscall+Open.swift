@@ -35,10 +35,12 @@ extension Syscall {
         try retrying { fcntl(fd.rawValue, F_GETFL) }
     }
 
-    /// A copy of `fd` that execve(2) closes.
+    /// A copy of `fd` that execve(2) closes, with the lowest free number from `lowest` on.
     @inlinable
-    public static func duplicate(_ fd: FileDescriptor) throws(Errno) -> FileDescriptor {
-        FileDescriptor(rawValue: try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, 0) })
+    public static func duplicate(
+        _ fd: FileDescriptor, lowest: Int32 = 0
+    ) throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, lowest) })
     }
 
     /// close(2). Its error is dropped, for callers who can do nothing about it: on Linux the

@@ -22,6 +22,28 @@ extension Syscall {
         return UInt64(limit.rlim_cur)
     }
 
+    /// What posix_spawn(3) starts with `actions` gets no descriptor from `first` on.
+    public static func closeAll(
+        from first: CInt, in actions: inout posix_spawn_file_actions_t
+    ) {
+        _ = linux_spawn_close_from(&actions, first)
+    }
+
+    /// Lifts the limits of whoever started the process on the size of files and on processor time:
+    /// what a service does for others is not theirs to limit, and exceeding either would kill it.
+    /// Without `CAP_SYS_RESOURCE` they are lifted to the hard limits, and a write beyond that fails.
+    public static func liftInheritedLimits() {
+        signal(SIGXFSZ, SIG_IGN)
+        for resource in [RLIMIT_FSIZE, RLIMIT_CPU] {
+            let number = __rlimit_resource_t(resource.rawValue)
+            var limit = rlimit(rlim_cur: rlim_t.max, rlim_max: rlim_t.max)
+            if setrlimit(number, &limit) == 0 { continue }
+            guard getrlimit(number, &limit) == 0 else { continue }
+            limit.rlim_cur = limit.rlim_max
+            _ = setrlimit(number, &limit)
+        }
+    }
+
     /// fs.nr_open, above which no limit of open files can be raised; its default if /proc does not
     /// tell.
     private static func openFileCeiling() -> rlim_t {
@@ -56,7 +78,7 @@ extension Syscall {
     ) throws(Errno) -> R {
         // Each may have taken effect even if the other failed, so always go back.
         defer {
-            _ = linux_set_fs_ids(geteuid(), getegid())
+            linux_reset_fs_ids(geteuid(), getegid())
             _ = linux_set_effective_capabilities(before)
         }
         guard linux_set_fs_ids(uid, gid) == 0 else { throw .notPermitted }
@@ -92,6 +114,20 @@ extension Syscall {
         try check { linux_set_thread_umask(mask) }
     }
 
+    /// Names the calling thread, and so a process of one thread, as ps(1) shows it; up to 15 bytes.
+    public static func nameProcess(_ name: String) { linux_name_thread(name) }
+
+    /// The running kernel's: uname(2).
+    public static var kernelVersion: (major: Int, minor: Int) {
+        var names = utsname()
+        guard uname(&names) == 0 else { return (0, 0) }
+        let release = withUnsafeBytes(of: names.release) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        let numbers = release.split { !("0"..."9" ~= $0) }.prefix(2).map { Int($0) ?? 0 }
+        return (numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
+    }
+
     /// Nanoseconds of CLOCK_MONOTONIC, which the C library reads without a system call.
     @inlinable @inline(__always)
     public static func monotonicNanoseconds() -> UInt64 {
@@ -124,5 +160,16 @@ extension Syscall {
         var columns: UInt16 = 0
         try check { linux_terminal_size(fd.rawValue, &rows, &columns) }
         return (Int(rows), Int(columns))
+    }
+
+    /// Blocks `signals` in the calling thread, and those that it starts, and makes a descriptor that
+    /// can be read when one is pending (signalfd(2)).
+    public static func makeSignalDescriptor(_ signals: [CInt]) throws(Errno) -> FileDescriptor {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in signals { sigaddset(&set, number) }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        let flags = CInt(SFD_CLOEXEC)
+        return FileDescriptor(rawValue: try retrying { signalfd(-1, &set, flags) })
     }
 }

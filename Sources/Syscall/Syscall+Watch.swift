@@ -52,10 +52,12 @@ public struct WatchEvent {
 
 extension Syscall {
     /// fanotify_init(2): a group whose events tell directory, name and object. Does not block.
+    /// - Parameter hasLimit: at most `fs.fanotify.max_queued_events` wait to be read; more are lost.
     /// - Throws: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` before Linux 5.17.
-    public static func makeWatch() throws(Errno) -> FileDescriptor {
+    public static func makeWatch(hasLimit: Bool = true) throws(Errno) -> FileDescriptor {
         let flags =
-            FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_FID | FAN_REPORT_DIR_FID | FAN_REPORT_NAME
+            (hasLimit ? 0 : FAN_UNLIMITED_QUEUE) | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_FID
+            | FAN_REPORT_DIR_FID | FAN_REPORT_NAME
             | FAN_REPORT_TARGET_FID
         return FileDescriptor(
             rawValue: try retrying { fanotify_init(UInt32(flags), UInt32(O_RDONLY)) })
@@ -74,6 +76,16 @@ extension Syscall {
             }
         }
     }
+
+    /// `f_type` of statfs(2): a magic number.
+    public static func fileSystemType(_ path: UnsafePointer<CChar>) throws(Errno) -> UInt64 {
+        var type: UInt64 = 0
+        try check { linux_file_system_type(path, &type) }
+        return type
+    }
+
+    /// FUSE_SUPER_MAGIC of <linux/magic.h>.
+    public static let fuseFileSystem: UInt64 = 0x6573_5546
 
     /// `f_fsid` of statfs(2).
     public static func fileSystemID(_ fd: FileDescriptor) throws(Errno) -> UInt64 {
@@ -97,6 +109,16 @@ extension Syscall {
         }
         return isAny
     }
+
+    /// eventfd(2): can be read from once somebody has called `ring`, and ever after.
+    public static func makeBell() throws(Errno) -> FileDescriptor {
+        FileDescriptor(
+            rawValue: try retrying {
+                eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+            })
+    }
+
+    public static func ring(_ bell: FileDescriptor) { eventfd_write(bell.rawValue, 1) }
 
     /// What is in a queue of events, fanotify's or inotify's, as far as it fits; nothing if it is empty.
     static func readQueue(

@@ -9,11 +9,11 @@ struct Ask: ParsableCommand {
         abstract: "Waits until the mount at MOUNTPOINT answers.", shouldDisplay: false)
 
     @Argument(help: "Where it is mounted.")
-    var mountpoint: String
+    var mountpoint: Path
 
     func run() throws {
         var found = stat()
-        guard stat(mountpoint, &found) == 0 else {
+        guard stat(mountpoint.cString, &found) == 0 else {
             print("\(Errno.last)")
             throw ExitCode.failure
         }
@@ -27,14 +27,13 @@ struct Question: ~Copyable {
     let output: CInt
 
     /// Nil, with errno set, if no process can be started.
-    init?(_ mountpoint: String) {
+    init?(_ mountpoint: Path) {
         guard let ends = Tool.pipe() else { return nil }
         var spawn = Spawn()
         spawn.pass(ends.write, as: STDOUT_FILENO)
         spawn.openNull(STDIN_FILENO)
         spawn.openNull(STDERR_FILENO)
-        let words = [CommandLine.arguments.first ?? "shortfuse", "ask", "--", mountpoint]
-        let pid = spawn.run("/proc/self/exe", words)
+        let pid = spawn.runAgain(["ask", "--", mountpoint.argument])
         let error = errno
         close(ends.write)
         guard let pid else {

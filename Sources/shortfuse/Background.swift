@@ -11,14 +11,19 @@ enum Background {
 
     /// Starts the daemon and returns once its mount answers.
     ///
-    /// - Parameter arguments: the command line for the daemon, given where it reports.
-    static func start(arguments: (_ readyDescriptor: CInt) -> [String]) throws {
+    /// - Parameters:
+    ///   - arguments: the command line for the daemon, given where it reports.
+    ///   - isQuiet: the line for the user stays in the daemon's log.
+    static func start(
+        arguments: (_ readyDescriptor: CInt) -> [String], isQuiet: Bool
+    ) throws {
         guard let ends = Line.pair() else { throw Failure("mount: no socket: \(Errno.last)") }
         var spawn = Spawn()
         spawn.openNull(STDIN_FILENO)
         spawn.pass(ends.daemon.descriptor, as: readyDescriptor)
-        let words = [CommandLine.arguments.first ?? "shortfuse"] + arguments(readyDescriptor)
-        let pid = spawn.run("/proc/self/exe", words)
+        // What the caller has open would stay open as long as the mount.
+        spawn.closeAll(from: readyDescriptor + 1)
+        let pid = spawn.runAgain(arguments(readyDescriptor))
         let error = Errno.last
         ends.daemon.close()
         guard let pid else { throw Failure("mount: cannot start the daemon: \(error)") }
@@ -26,7 +31,7 @@ enum Background {
         if case .mounted(let mountpoint) = word {
             word = try ask(mountpoint, for: ends.parent)
         }
-        try finish(word, pid: pid)
+        try finish(word, pid: pid, isQuiet: isQuiet)
     }
 
     /// Not one of the standard streams, and free: nothing has been opened yet that the daemon gets.
@@ -35,7 +40,7 @@ enum Background {
     /// Asks the mount, which the daemon must not do itself.
     ///
     /// - Returns: the daemon's last word.
-    private static func ask(_ mountpoint: String, for line: Line) throws(Failure) -> Word? {
+    private static func ask(_ mountpoint: Path, for line: Line) throws(Failure) -> Word? {
         guard let question = Question(mountpoint) else {
             throw giveUp(line, Failure("\(mountpoint): cannot ask the mount: \(Errno.last)"))
         }
@@ -86,10 +91,10 @@ enum Background {
         }
     }
 
-    private static func finish(_ word: Word?, pid: pid_t) throws {
+    private static func finish(_ word: Word?, pid: pid_t, isQuiet: Bool) throws {
         switch word {
         case .ready(let text):
-            print(text)
+            if !isQuiet { print(text) }
         case .failed(let text):
             _ = Tool.wait(for: pid)
             throw Failure(text)

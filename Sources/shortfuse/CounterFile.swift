@@ -23,8 +23,8 @@ struct CounterFile {
     let gauges: CacheGauges
     let latency: LatencyBuckets
 
-    init(path: String) throws(Failure) {
-        let file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    init(path: Path) throws(Failure) {
+        let file = open(path.cString, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
         defer { close(file) }
         let size = CounterLayout.size
@@ -44,7 +44,7 @@ struct CounterSnapshot: Sendable {
     private var words = [UInt64](repeating: 0, count: CounterLayout.size / 8)
 
     /// All zeros if there is no such file.
-    init(path: String) {
+    init(path: Path) {
         let bytes = (try? Files.read(path, limit: CounterLayout.size)) ?? []
         words.withUnsafeMutableBytes { $0.copyBytes(from: bytes.prefix($0.count)) }
     }

@@ -3,7 +3,7 @@ import Glibc
 import KernelCache
 import Logging
 import MirrorFS
-import Synchronization
+import Syscall
 import SystemPackage
 
 /// A mount, from the first file in /run/shortfuse to the last.
@@ -20,6 +20,7 @@ struct Daemon {
     /// - Parameter herald: told once the mount answers.
     func run(herald: Herald) throws(Failure) {
         Self.holdSignals()
+        Syscall.liftInheritedLimits()
         let runtime = RuntimeDirectory(mountpoint: plan.mountpoint)
         var state = MountState(
             source: plan.source, mountpoint: plan.mountpoint, pins: runtime.pins,
@@ -37,6 +38,12 @@ struct Daemon {
         defer { serving.end() }
         state.accelerated = reason == nil
         state.reason = reason
+        state.kernelCacheReason = serving.kernelCacheReason
+        do throws(Errno) {
+            state.device = try Syscall.device(of: plan.mountpoint.cString)
+        } catch {
+            throw Failure("\(plan.mountpoint): \(error); somebody unmounted it; try again")
+        }
         try runtime.write(state)
         try serve(serving, herald: herald, announcement: announcement(reason))
     }
@@ -116,19 +123,12 @@ struct Daemon {
     }
 
     private func record(_ change: (inout MountState) -> Void) {
-        let runtime = RuntimeDirectory(mountpoint: plan.mountpoint)
-        Self.recording.withLock { _ in
-            do {
-                guard var state = try runtime.state() else { return }
-                change(&state)
-                try runtime.write(state)
-            } catch {
-                log.error("\(error)")
-            }
+        do {
+            try RuntimeDirectory(mountpoint: plan.mountpoint).update(change)
+        } catch {
+            log.error("\(error)")
         }
     }
-
-    private static let recording = Mutex(())
 
     /// From here on only the session's loop takes the signals that end the daemon: there is one way
     /// out, and it cleans up.
@@ -141,8 +141,8 @@ struct Daemon {
         signal(SIGPIPE, SIG_IGN)
     }
 
-    private static func detachFromTerminal(log path: String) throws(Failure) {
-        let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    static func detachFromTerminal(log path: Path) throws(Failure) {
+        let file = open(path.cString, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
         dup2(file, STDOUT_FILENO)
         dup2(file, STDERR_FILENO)

@@ -117,6 +117,17 @@ extension SystemFacts {
     }
 
     private var moduleCheck: Check {
+        if let moduleVersion, !moduleVersion.isEmpty, moduleVersion != Shortfuse.version {
+            let both = "version \(moduleVersion), and this is shortfuse \(Shortfuse.version)"
+            return isLoaded
+                ? .warn(
+                    "module", "loaded in \(both)",
+                    mend: "install the same versions of shortfuse and shortfuse-dkms, unmount, "
+                        + "then: rmmod shortfuse && modprobe shortfuse")
+                : .warn(
+                    "module", "installed in \(both)",
+                    mend: "install the same versions of shortfuse and shortfuse-dkms")
+        }
         switch module {
         case .loaded:
             return .ok("module", "loaded, \(KernelModule.device)")
@@ -128,7 +139,9 @@ extension SystemFacts {
         case .notFound:
             return .missing(
                 "module", "not installed for \(release)",
-                mend: takesModules ? "build and load it: \(Self.buildModule)" : "see \"modules\"")
+                mend: takesModules
+                    ? "install shortfuse-dkms, or build and load it: \(Self.buildModule)"
+                    : "see \"modules\"")
         }
     }
 

@@ -35,6 +35,8 @@ struct SystemFacts: Equatable, Sendable {
     var takesModules = false
     var modulesDisabled = false
     var module = Module.notFound
+    /// Of the module that runs, else of the one that modprobe would find.
+    var moduleVersion: String?
     /// The word in brackets of /sys/kernel/security/lockdown.
     var lockdown: String?
     var secureBoot = false
@@ -56,7 +58,8 @@ struct SystemFacts: Equatable, Sendable {
         facts.layout = KernelProbe.layout()
         let fileSystems = Files.text("/proc/filesystems") ?? ""
         let known = fileSystems.split { $0.isWhitespace }
-        facts.bpffsMounted = (try? MountTable.top(at: PinDirectory.fileSystem))??.type == "bpf"
+        facts.bpffsMounted =
+            (try? MountTable.top(at: Path(PinDirectory.fileSystem)))??.type == "bpf"
         facts.bpffsKnown = known.contains("bpf")
         facts.ftrace = Files.text("/proc/sys/kernel/ftrace_enabled")
         facts.fuseDevice = Files.exists("/dev/fuse")
@@ -64,6 +67,7 @@ struct SystemFacts: Equatable, Sendable {
         facts.takesModules = Files.exists("/proc/modules")
         facts.modulesDisabled = Files.text("/proc/sys/kernel/modules_disabled") == "1"
         facts.module = findModule(release: facts.release)
+        facts.moduleVersion = KernelModule.version(release: facts.release)
         facts.lockdown = Files.text("/sys/kernel/security/lockdown").flatMap(bracketed)
         facts.secureBoot = readSecureBoot()
         facts.signaturesEnforced = Files.text("/sys/module/module/parameters/sig_enforce") == "Y"
@@ -75,7 +79,7 @@ struct SystemFacts: Equatable, Sendable {
 
     private static func findModule(release: String) -> Module {
         if KernelModule.isLoaded {
-            return Files.exists(KernelModule.device) ? .loaded : .deviceMissing
+            return KernelModule.isPresent ? .loaded : .deviceMissing
         }
         guard let path = Tool.output("modinfo", ["-k", release, "-F", "filename", "shortfuse"]),
             !path.isEmpty
@@ -109,15 +113,23 @@ struct SystemFacts: Equatable, Sendable {
 enum KernelModule {
     static let device = "/dev/shortfuse"
 
+    static var isPresent: Bool { Files.exists(Path(device)) }
+
     static var isLoaded: Bool {
         (Files.text("/proc/modules") ?? "").split(separator: "\n").contains {
             $0.hasPrefix("shortfuse ")
         }
     }
 
+    /// Of the one that runs, else of the one that modprobe would find.
+    static func version(release: String) -> String? {
+        Files.text("/sys/module/shortfuse/version")
+            ?? Tool.output("modinfo", ["-k", release, "-F", "version", "shortfuse"])
+    }
+
     /// Loads it if it is installed and was not loaded yet. Whether that worked shows at attach.
     static func load() {
-        guard !Files.exists(device), Files.exists("/proc/modules") else { return }
+        guard !isPresent, Files.exists("/proc/modules") else { return }
         _ = Tool.output("modprobe", ["-q", "shortfuse"])
     }
 }

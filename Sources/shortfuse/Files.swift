@@ -4,9 +4,9 @@ import SystemPackage
 /// The few file operations that the commands share.
 enum Files {
     /// The whole file, as far as `limit` bytes. Right for /proc and /sys, whose sizes say 0.
-    static func read(_ path: String, limit: Int = 1 << 24) throws(Errno) -> [UInt8] {
+    static func read(_ path: Path, limit: Int = 1 << 24) throws(Errno) -> [UInt8] {
         try rethrowing { () throws -> [UInt8] in
-            let file = try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
+            let file = try FileDescriptor.open(path.filePath, .readOnly, options: .closeOnExec)
             return try file.closeAfter {
                 var bytes: [UInt8] = []
                 var chunk = [UInt8](repeating: 0, count: 1 << 16)
@@ -21,41 +21,46 @@ enum Files {
     }
 
     /// The file's text without the white space at its ends, nil if it cannot be read.
-    static func text(_ path: String) -> String? {
+    static func text(_ path: Path) -> String? {
         guard let bytes = try? read(path) else { return nil }
         return trimmed(String(decoding: bytes, as: UTF8.self))
     }
 
     /// Replaces the file in one step, so that a reader sees the old text or the new one.
-    static func replace(_ path: String, with bytes: [UInt8]) throws(Errno) {
-        let new = path + ".new"
-        try rethrowing {
-            let file = try FileDescriptor.open(
-                FilePath(new), .writeOnly, options: [.create, .truncate, .closeOnExec],
-                permissions: .ownerReadWrite)
-            try file.closeAfter { _ = try file.writeAll(bytes) }
+    static func replace(_ path: Path, with bytes: [UInt8]) throws(Errno) {
+        let new: Path = "\(path).new"
+        do throws(Errno) {
+            try rethrowing {
+                let file = try FileDescriptor.open(
+                    new.filePath, .writeOnly, options: [.create, .truncate, .closeOnExec],
+                    permissions: .ownerReadWrite)
+                try file.closeAfter { _ = try file.writeAll(bytes) }
+            }
+            guard rename(new.cString, path.cString) == 0 else { throw .last }
+        } catch {
+            unlink(new.cString)
+            throw error
         }
-        guard rename(new, path) == 0 else { throw .last }
     }
 
-    /// The names in a directory, without "." and "..". Names that are not UTF-8 are left out.
-    static func names(in path: String) throws(Errno) -> [String] {
-        guard let directory = opendir(path) else { throw .last }
+    /// The names in a directory, without "." and "..".
+    static func names(in path: Path) throws(Errno) -> [Path] {
+        guard let directory = opendir(path.cString) else { throw .last }
         defer { closedir(directory) }
-        var names: [String] = []
+        var names: [Path] = []
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
                 tuple.withMemoryRebound(
                     to: CChar.self, capacity: MemoryLayout.size(ofValue: tuple.pointee)
-                ) { String(validatingCString: $0) }
+                ) { Path(cString: $0) }
             }
-            if let name, name != ".", name != ".." { names.append(name) }
+            if name != ".", name != ".." { names.append(name) }
         }
         return names
     }
 
-    static func exists(_ path: String) -> Bool {
-        access(path, F_OK) == 0
+    static func exists(_ path: Path) -> Bool {
+        access(path.cString, F_OK) == 0
     }
 
     /// Runs throwing code of SystemPackage, whose errors are all `Errno`.

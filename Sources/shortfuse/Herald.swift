@@ -55,7 +55,7 @@ final class Herald: @unchecked Sendable {
     ///   - lost: called if the parent goes away while it waits: the user does not want the mount
     ///     any more. Either is called from a thread of its own.
     func reportMounted(
-        at mountpoint: String, announcement: String, answered: @escaping () -> Void,
+        at mountpoint: Path, announcement: String, answered: @escaping () -> Void,
         lost: @escaping () -> Void
     ) throws(Failure) {
         guard let line else {

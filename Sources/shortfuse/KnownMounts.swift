@@ -3,14 +3,18 @@ import SystemPackage
 
 /// The mounts that daemons have left word of.
 enum KnownMounts {
-    /// The mount at `path`, also if its daemon is gone.
-    static func find(_ path: String) throws(Failure) -> (MountState, RuntimeDirectory) {
-        let mountpoint: String
+    /// Where `path` leads, as the mounts are known by.
+    static func place(_ path: Path) throws(Failure) -> Path {
         do {
-            mountpoint = try Paths.canonical(path)
+            return try Paths.canonical(path)
         } catch {
             throw Failure("\(path): \(error); `shortfuse status` lists the mounts")
         }
+    }
+
+    /// The mount at `path`, also if its daemon is gone.
+    static func find(_ path: Path) throws(Failure) -> (MountState, RuntimeDirectory) {
+        let mountpoint = try place(path)
         let runtime = RuntimeDirectory(mountpoint: mountpoint)
         guard let state = try runtime.state(), state.mountpoint == mountpoint else {
             throw Failure("\(path): not a shortfuse mount; `shortfuse status` lists the mounts")
@@ -18,12 +22,15 @@ enum KnownMounts {
         return (state, runtime)
     }
 
-    /// A state that cannot be read is told, and does not hide the others.
+    /// A state that cannot be read is told, and does not hide the others. Nothing is left to be done
+    /// about a daemon that made way for another mount and has ended since.
     static func all() throws(Failure) -> [(MountState, RuntimeDirectory)] {
         var found: [(MountState, RuntimeDirectory)] = []
         for runtime in try RuntimeDirectory.all() {
             do {
-                if let state = try runtime.state() { found.append((state, runtime)) }
+                guard let state = try runtime.state() else { continue }
+                let isAside = RuntimeDirectory(mountpoint: state.mountpoint).name != runtime.name
+                if !isAside || state.process.isAlive { found.append((state, runtime)) }
             } catch {
                 guard geteuid() == 0 else { throw error }
                 warn(error.description)

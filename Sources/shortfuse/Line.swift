@@ -3,7 +3,7 @@ import Glibc
 /// What the daemon and its waiting parent say to each other.
 enum Word: Equatable {
     /// The daemon: mounted here, about to serve. Now the parent asks the mount.
-    case mounted(String)
+    case mounted(Path)
     /// The parent: the mount has answered.
     case answered
     /// The daemon: all is well; the line for the user.
@@ -13,7 +13,7 @@ enum Word: Equatable {
 
     var bytes: [UInt8] {
         switch self {
-        case .mounted(let text): [UInt8(ascii: "?")] + text.utf8
+        case .mounted(let path): [UInt8(ascii: "?")] + path.bytes
         case .answered: [UInt8(ascii: "!")]
         case .ready(let text): [UInt8(ascii: "+")] + text.utf8
         case .failed(let text): [UInt8(ascii: "-")] + text.utf8
@@ -23,7 +23,7 @@ enum Word: Equatable {
     init?(_ bytes: some Collection<UInt8>) {
         let text = String(decoding: bytes.dropFirst(), as: UTF8.self)
         switch bytes.first {
-        case UInt8(ascii: "?"): self = .mounted(text)
+        case UInt8(ascii: "?"): self = .mounted(Path(bytes: bytes.dropFirst()))
         case UInt8(ascii: "!"): self = .answered
         case UInt8(ascii: "+"): self = .ready(text)
         case UInt8(ascii: "-"): self = .failed(text)

@@ -1,14 +1,15 @@
 import Glibc
 import KernelCache
+import Syscall
 import SystemPackage
 
 /// SOURCE and MOUNTPOINT, checked and canonical: what a daemon needs to know before it mounts.
 struct MountPlan: Equatable, Sendable {
-    let source: String
-    let mountpoint: String
+    let source: Path
+    let mountpoint: Path
 
     /// Checks both, and clears what a dead daemon left at MOUNTPOINT.
-    init(source: String, mountpoint: String) throws(Failure) {
+    init(source: Path, mountpoint: Path) throws(Failure) {
         guard geteuid() == 0 else {
             throw Failure("mount: not root; run it with sudo")
         }
@@ -17,7 +18,7 @@ struct MountPlan: Equatable, Sendable {
         self.mountpoint = try Self.resolve(mountpoint, role: "MOUNTPOINT")
 
         let runtime = RuntimeDirectory(mountpoint: self.mountpoint)
-        try runtime.refuseIfLive()
+        try runtime.makeRoom()
         try Self.refuseLiveMount(self.mountpoint)
         try runtime.clearLeftovers { () throws(Failure) in
             try DeadMount.detach(self.mountpoint, ours: true)
@@ -29,7 +30,7 @@ struct MountPlan: Equatable, Sendable {
         try Self.checkPlace(source: self.source, mountpoint: self.mountpoint)
     }
 
-    private static func refuseLiveMount(_ mountpoint: String) throws(Failure) {
+    private static func refuseLiveMount(_ mountpoint: Path) throws(Failure) {
         guard let entry = try MountTable.top(at: mountpoint), !DeadMount.isDead(mountpoint) else {
             return
         }
@@ -39,7 +40,7 @@ struct MountPlan: Equatable, Sendable {
     }
 
     /// That mounting here hides nothing and leads into no circle.
-    private static func checkPlace(source: String, mountpoint: String) throws(Failure) {
+    private static func checkPlace(source: Path, mountpoint: Path) throws(Failure) {
         let inside = Paths.isInside(mountpoint, directory: source)
         let around = Paths.isInside(source, directory: mountpoint)
         if inside && around {
@@ -58,13 +59,13 @@ struct MountPlan: Equatable, Sendable {
                     + "choose another MOUNTPOINT")
         }
         // The daemon uses these while it serves: through its own mount it would wait for itself.
-        for own in [RuntimeDirectory.defaultRoot, PinDirectory.root]
+        for own in [RuntimeDirectory.defaultRoot, Path(RuntimeDirectory.pinRoot)]
         where Paths.isInside(own, directory: mountpoint) {
             throw Failure(
                 "\(mountpoint): MOUNTPOINT would hide \(own), where shortfuse keeps its state; "
                     + "choose another MOUNTPOINT")
         }
-        let names: [String]
+        let names: [Path]
         do {
             names = try Files.names(in: mountpoint)
         } catch {
@@ -76,7 +77,7 @@ struct MountPlan: Equatable, Sendable {
         }
     }
 
-    private static func resolve(_ path: String, role: String) throws(Failure) -> String {
+    private static func resolve(_ path: Path, role: String) throws(Failure) -> Path {
         do {
             return try Paths.canonical(path)
         } catch .noSuchFileOrDirectory {
@@ -85,16 +86,14 @@ struct MountPlan: Equatable, Sendable {
                     + (role == "SOURCE" ? "check the path" : "create it: mkdir -p \(path)"))
         } catch .notDirectory {
             throw Failure("\(path): \(role) is not a directory; give a directory")
-        } catch .illegalByteSequence {
-            throw Failure("\(path): the path of \(role) is not UTF-8; rename it")
         } catch {
             throw Failure("\(path): \(role): \(error); check the path")
         }
     }
 
-    private static func requireDirectory(_ path: String, role: String) throws(Failure) {
+    private static func requireDirectory(_ path: Path, role: String) throws(Failure) {
         var found = stat()
-        guard stat(path, &found) == 0 else {
+        guard stat(path.cString, &found) == 0 else {
             let error = Errno.last
             if error == .socketNotConnected {
                 throw Failure(
@@ -111,26 +110,45 @@ struct MountPlan: Equatable, Sendable {
 
 /// Mounts whose daemon is gone: every call on them gives ENOTCONN.
 enum DeadMount {
-    static func isDead(_ mountpoint: String) -> Bool {
+    static func isDead(_ mountpoint: Path) -> Bool {
         var found = statvfs()
-        return statvfs(mountpoint, &found) != 0 && errno == ENOTCONN
+        return statvfs(mountpoint.cString, &found) != 0 && errno == ENOTCONN
     }
 
     /// Takes dead FUSE mounts off `mountpoint`, also several on top of each other. Live ones and
     /// those of other file systems stay.
     ///
     /// - Parameter ours: true if a state says that shortfuse mounted here; else the type must.
-    static func detach(_ mountpoint: String, ours: Bool) throws(Failure) {
+    static func detach(_ mountpoint: Path, ours: Bool) throws(Failure) {
         while let entry = try MountTable.top(at: mountpoint), isDead(mountpoint) {
             guard entry.type == "fuse.shortfuse" || (ours && entry.type.hasPrefix("fuse")) else {
                 return
             }
-            guard umount2(mountpoint, CInt(MNT_DETACH) | umountNoFollow) == 0 else {
+            guard umount2(mountpoint.cString, CInt(MNT_DETACH) | umountNoFollow) == 0 else {
+                let error = Errno.last
+                let mend =
+                    error == .notPermitted
+                    ? "run this as root" : "unmount it: umount --lazy \(mountpoint)"
                 throw Failure(
                     "\(mountpoint): a killed daemon left a dead mount, and it cannot be removed: "
-                        + "\(Errno.last); run this as root")
+                        + "\(error); \(mend)")
             }
         }
+    }
+
+    /// Aborts FUSE connection `number`, the minor number of its `st_dev`, which was mounted at
+    /// `mountpoint`.
+    /// - Returns: false if there is no way.
+    static func abort(_ number: UInt32, mountedAt mountpoint: Path) -> Bool {
+        if (try? Syscall.abortFuseConnection(number)) != nil { return true }
+        let device = Syscall.device(major: 0, minor: number)
+        guard let top = try? MountTable.top(at: mountpoint), top.device == device,
+            let root = try? Syscall.open(mountpoint.cString, flags: Syscall.openPath | O_NOFOLLOW)
+        else { return false }
+        defer { Syscall.close(root) }
+        // umount(8) with --force aborts first, and then fails, because the mount is open.
+        umount2(mountpoint.cString, CInt(MNT_FORCE) | umountNoFollow)
+        return true
     }
 
     /// UMOUNT_NOFOLLOW, typed.

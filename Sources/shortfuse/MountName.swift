@@ -12,10 +12,10 @@ struct MountName: Hashable, Sendable, CustomStringConvertible {
     let description: String
 
     /// - Parameter mountpoint: absolute and canonical.
-    init(mountpoint: String) {
+    init(mountpoint: Path) {
         var name: [UInt8] = []
         var cut = 0
-        for byte in mountpoint.utf8.dropFirst() {
+        for byte in mountpoint.bytes.dropFirst() {
             // Only between escapes, or "_" and "_h" would read as "__".
             if name.count <= Self.longest - Self.hashLength { cut = name.count }
             switch byte {
@@ -46,7 +46,7 @@ struct MountName: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// FNV-1a: the same in every process, as Swift's own hash is not.
-    private static func hash(_ text: String) -> UInt64 {
-        text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    private static func hash(_ path: Path) -> UInt64 {
+        path.bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 }

@@ -1,9 +1,10 @@
 import FuseSession
 import MirrorFS
+import Syscall
 
-/// The options of `mount -o`, checked before anything is touched.
+/// The options of `mount -o`, checked before anything is touched. Texts are as in `Arguments`.
 struct MountOptions: Equatable, Sendable {
-    /// As given, one by one: for the state.
+    /// As given, one by one, escaped as paths in JSON are: for the state.
     private(set) var given: [String] = []
     /// For libfuse, values escaped.
     private(set) var forLibfuse: [String] = []
@@ -14,16 +15,50 @@ struct MountOptions: Equatable, Sendable {
     /// Bytes up to which a file's data is kept.
     private(set) var cacheFileMax = 1 << 20
     private(set) var accessControlLists = true
+    private var isReadOnly = false
+    private var hasNoAccessTimes = false
+    private var hasNoDirectoryTimes = false
     private(set) var sourceChanges = SourceChanges.watch
     /// Cached entries compared with SOURCE each second; 0: none.
     private(set) var verify = 0
+    /// The kernel may keep names, attributes and pages in its own caches.
+    private(set) var kernelCache = true
+    /// The kernel opens files by itself.
+    private(set) var opensInKernel = false
+    /// Milliseconds after a change in which it keeps no attributes.
+    private(set) var settle = 512
+    /// As the options of the command line with these names; nil if not given.
+    private(set) var accelerate: Mount.Accelerate?
+    private(set) var threads: Int?
+    private(set) var cacheEntries: Int?
+    private(set) var followsSymlinks = true
+    /// A mount that is there is to be changed.
+    private(set) var isRemount = false
+    /// Words of `MountFlags`, in order.
+    private(set) var flags: [String] = []
+    /// Of `given` those that the daemon keeps to as long as it lives.
+    private(set) var settings: [String] = []
 
-    /// - Parameter arguments: the values of all -o, each a list with commas.
-    init(parsing arguments: [String]) throws(Failure) {
-        for argument in arguments {
-            for option in Self.split(argument) {
-                given.append(option)
-                try add(option)
+    private enum Kind {
+        case flag, setting
+        /// For mount(8) and systemd, or in force in any case.
+        case remark
+    }
+
+    /// - Parameters:
+    ///   - arguments: the values of all -o, each a list with commas.
+    ///   - isSloppy: unknown options are left out.
+    init(parsing arguments: [String], isSloppy: Bool = false) throws(Failure) {
+        let all = arguments.flatMap(Self.split)
+        isRemount = all.contains("remount")
+        for option in all {
+            guard let kind = try add(option, isSloppy: isSloppy) else { continue }
+            let text = RawText.escape(Arguments.bytes(option), inOneLine: false)
+            given.append(text)
+            switch kind {
+            case .flag: flags.append(option)
+            case .setting: settings.append(text)
+            case .remark: break
             }
         }
         if forLibfuse.contains("allow_other"), forLibfuse.contains("allow_root") {
@@ -33,31 +68,53 @@ struct MountOptions: Equatable, Sendable {
         forLibfuse.append("default_permissions")
     }
 
+    /// As on a bind mount with the same options.
+    var accessTimes: MirrorFS.AccessTimes {
+        if isReadOnly || hasNoAccessTimes { return .none }
+        return hasNoDirectoryTimes ? .notOfDirectories : .all
+    }
+
     /// For the session that mounts `source`.
-    func session(source: String, threads: Int) -> Session.Options {
+    func session(source: Path, threads: Int) -> Session.Options {
         var session = Session.Options()
-        session.sourceName = sourceName ?? source
-        session.subtype = subtype
-        session.mountOptions = forLibfuse
+        session.sourceName = sourceName.map(Arguments.bytes) ?? source.bytes
+        session.subtype = Arguments.bytes(subtype)
+        session.mountOptions = forLibfuse.map(Arguments.bytes)
         session.maxThreads = threads
         return session
     }
 
-    private mutating func add(_ option: String) throws(Failure) {
-        let (key, value) = Self.parts(option)
+    /// - Returns: nil if it is to be left out.
+    private mutating func add(_ given: String, isSloppy: Bool) throws(Failure) -> Kind? {
+        let (key, value) = Self.parts(given)
+        // For messages.
+        let option = printable(Arguments.bytes(given))
+        if MountFlags.isWord(key) {
+            try require(option, value == nil, "takes no value")
+            addFlag(key)
+            return .flag
+        }
+        if try isRemark(key, value, option) { return .remark }
         switch key {
-        case "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "sync", "async",
-            "dirsync", "noatime", "allow_other", "allow_root":
+        case "allow_other", "allow_root":
             try require(option, value == nil, "takes no value")
             forLibfuse.append(key)
         case "acl", "noacl":
             try require(option, value == nil, "takes no value")
             accessControlLists = key == "acl"
-        case "default_permissions", "defaults", "atime", "relatime", "norelatime", "strictatime",
-            "nostrictatime", "diratime", "nodiratime", "auto", "noauto", "nofail", "_netdev":
-            // In force in any case, or for mount(8) and systemd. The times of access are the
-            // source's business: the kernel keeps none for FUSE.
-            try require(option, value == nil, "takes no value")
+        case "accelerate":
+            accelerate = value.flatMap { Mount.Accelerate(rawValue: $0) }
+            try require(
+                option, accelerate != nil, "needs auto, require or off, as in accelerate=require")
+        case "threads":
+            threads = value.flatMap { Int($0) }
+            try require(
+                option, threads.map(Mount.isThreads) == true, "needs a number from 1 to 65536")
+        case "cache_entries":
+            cacheEntries = value.flatMap { Int($0) }
+            try require(
+                option, cacheEntries.map(Mount.isCacheEntries) == true,
+                "needs a power of two from 64 to 16777216")
         case "fsname":
             try require(option, value?.isEmpty == false, "needs a text, as in fsname=data")
             sourceName = value
@@ -67,7 +124,7 @@ struct MountOptions: Equatable, Sendable {
         case "max_read":
             let bytes = value.flatMap { UInt32($0) } ?? 0
             try require(option, bytes >= 4096, "needs a number of bytes from 4096 on")
-            forLibfuse.append(option)
+            forLibfuse.append(given)
         case "cache_data":
             cacheData = try bytes(option, value, upTo: 1 << 40)
         case "cache_file_max":
@@ -77,6 +134,21 @@ struct MountOptions: Equatable, Sendable {
             try require(
                 option, (0...100_000).contains(verify),
                 "needs a number of entries a second from 0 to 100000, as in verify=100")
+        case "kernel_cache":
+            try require(
+                option, value == "auto" || value == "off",
+                "needs auto or off, as in kernel_cache=off")
+            kernelCache = value == "auto"
+        case "opens":
+            try require(
+                option, value == "daemon" || value == "kernel",
+                "needs daemon or kernel, as in opens=kernel")
+            opensInKernel = value == "kernel"
+        case "kernel_cache_settle":
+            settle = value.flatMap { Int($0) } ?? -1
+            try require(
+                option, (0...60_000).contains(settle),
+                "needs a number of milliseconds from 0 to 60000, as in kernel_cache_settle=500")
         case "source_changes":
             sourceChanges = try changes(option, value)
         case "context", "fscontext", "defcontext", "rootcontext":
@@ -88,12 +160,63 @@ struct MountOptions: Equatable, Sendable {
             throw Failure(
                 "-o auto_unmount: not taken; leave it out: `shortfuse unmount` and the next "
                     + "`shortfuse mount` clean up after a killed daemon")
-        case _ where key.hasPrefix("x-") || key.hasPrefix("comment"):
-            break
         default:
+            if isSloppy { return nil }
             throw Failure(
                 "-o \(option): unknown mount option; `shortfuse mount --help` lists the known ones")
         }
+        return .setting
+    }
+
+    private mutating func addFlag(_ word: String) {
+        switch word {
+        case "ro", "rw":
+            isReadOnly = word == "ro"
+        case "noatime":
+            hasNoAccessTimes = true
+        case "atime":
+            hasNoAccessTimes = false
+            forLibfuse.removeAll { $0 == "noatime" }
+            return
+        case "diratime", "nodiratime":
+            hasNoDirectoryTimes = word == "nodiratime"
+            return
+        case "symfollow", "nosymfollow":
+            followsSymlinks = word == "symfollow"
+            return
+        case "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime":
+            // By which rule times of access move, and when they are written, is the business of
+            // SOURCE's own mount: the kernel keeps none for FUSE.
+            return
+        default:
+            break
+        }
+        forLibfuse.append(word)
+    }
+
+    /// What other file systems take, too, and what changes nothing here, or only flags.
+    private mutating func isRemark(
+        _ key: String, _ value: String?, _ option: String
+    ) throws(Failure) -> Bool {
+        switch key {
+        case "default_permissions", "defaults", "auto", "noauto", "nofail", "_netdev", "nouser",
+            "nousers", "noowner", "nogroup", "iversion", "noiversion", "nomand", "silent", "loud",
+            "remount":
+            try require(option, value == nil, "takes no value")
+        case "user", "users", "owner", "group":
+            // As mount(8) has it: who may mount must not gain from it, unless later options say so.
+            try require(option, value == nil || key == "user", "takes no value")
+            let isAnybody = key == "user" || key == "users"
+            for word in ["nosuid", "nodev"] + (isAnybody ? ["noexec"] : []) { addFlag(word) }
+        case "fd", "rootmode", "user_id", "group_id", "blksize":
+            // The kernel shows them, so mount(8) gives them again.
+            return isRemount
+        case "comment", "uhelper", "helper":
+            break
+        default:
+            return key.hasPrefix("x-") || key.hasPrefix("X-")
+        }
+        return true
     }
 
     private func require(
@@ -131,37 +254,47 @@ struct MountOptions: Equatable, Sendable {
     }
 
     private static func parts(_ option: String) -> (key: String, value: String?) {
-        guard let equals = option.firstIndex(of: "=") else { return (option, nil) }
-        return (String(option[..<equals]), String(option[option.index(after: equals)...]))
+        // Not by characters: a mark that combines with a separator would hide it.
+        let scalars = option.unicodeScalars
+        guard let equals = scalars.firstIndex(of: "=") else { return (option, nil) }
+        return (String(scalars[..<equals]), String(scalars[scalars.index(after: equals)...]))
     }
 
-    /// Splits at commas; "\," is a comma of the value, as libfuse has it.
+    /// Splits at commas; "\," is a comma of the value, as libfuse has it, and so is one in quotes around
+    /// the value, as mount(8) has it.
     static func split(_ list: String) -> [String] {
         var options: [String] = []
-        var current = ""
-        var escaped = false
-        for character in list {
-            if escaped {
-                current.append(character)
-                escaped = false
-            } else if character == "\\" {
-                escaped = true
-            } else if character == "," {
-                options.append(current)
-                current = ""
-            } else {
-                current.append(character)
+        var current = String.UnicodeScalarView()
+        var rest = list.unicodeScalars[...]
+        while let scalar = rest.popFirst() {
+            switch scalar {
+            case "\\":
+                if let next = rest.popFirst() { current.append(next) }
+            case ",":
+                options.append(String(current))
+                current = String.UnicodeScalarView()
+            case "\"" where current.last == "=" && isQuoted(rest):
+                while let next = rest.popFirst(), next != "\"" { current.append(next) }
+            default:
+                current.append(scalar)
             }
         }
-        options.append(current)
+        options.append(String(current))
         return options.filter { !$0.isEmpty }
+    }
+
+    /// True if the value that `rest` begins with, after its first quote, ends with one.
+    private static func isQuoted(_ rest: Substring.UnicodeScalarView) -> Bool {
+        guard let end = rest.firstIndex(of: "\"") else { return false }
+        let after = rest.index(after: end)
+        return after == rest.endIndex || rest[after] == ","
     }
 
     /// `text` as a value of libfuse's -o.
     static func escape(_ text: String) -> String {
-        text.reduce(into: "") { result, character in
-            if character == "," || character == "\\" { result.append("\\") }
-            result.append(character)
+        text.unicodeScalars.reduce(into: "") { result, scalar in
+            if scalar == "," || scalar == "\\" { result.append("\\") }
+            result.unicodeScalars.append(scalar)
         }
     }
 }

@@ -4,11 +4,13 @@ import Glibc
 /// What a daemon tells the other commands about itself: `state.json` in its runtime directory.
 struct MountState: Codable, Equatable, Sendable {
     var process: ProcessIdentity
-    var source: String
-    var mountpoint: String
+    var source: Path
+    var mountpoint: Path
     var accelerated: Bool
     /// Why not accelerated.
     var reason: String?
+    /// Why the kernel's own caches are not in use; nil if they are.
+    var kernelCacheReason: String?
     /// Where the maps are pinned, accelerated or not.
     var pins: String
     /// As given with -o, one by one.
@@ -17,17 +19,22 @@ struct MountState: Codable, Equatable, Sendable {
     var started: String
     /// Nil until the kernel's first request.
     var connection: ConnectionState?
+    /// Of somebody else's mount that `attach` answers for; nil of our own.
+    var attached: AttachedState?
+    /// `st_dev` of the files there; nil until it is mounted.
+    var device: dev_t?
 
     /// One flat object: what scripts want to read first, they find first.
     enum CodingKeys: String, CodingKey {
         case pid
         case startTime = "pid_start_time"
         case source, mountpoint, accelerated, reason, pins
-        case options, version, started, connection
+        case kernelCacheReason = "kernel_cache_reason"
+        case options, version, started, connection, device, attached
     }
 
     init(
-        process: ProcessIdentity = .current, source: String, mountpoint: String, pins: String,
+        process: ProcessIdentity = .current, source: Path, mountpoint: Path, pins: String,
         options: [String]
     ) {
         self.process = process
@@ -35,6 +42,7 @@ struct MountState: Codable, Equatable, Sendable {
         self.mountpoint = mountpoint
         accelerated = false
         reason = "still being mounted"
+        kernelCacheReason = reason
         self.pins = pins
         self.options = options
         version = Shortfuse.version
@@ -46,15 +54,18 @@ struct MountState: Codable, Equatable, Sendable {
         process = ProcessIdentity(
             pid: try values.decode(Int32.self, forKey: .pid),
             startTime: try values.decode(UInt64.self, forKey: .startTime))
-        source = try values.decode(String.self, forKey: .source)
-        mountpoint = try values.decode(String.self, forKey: .mountpoint)
+        source = try values.decode(Path.self, forKey: .source)
+        mountpoint = try values.decode(Path.self, forKey: .mountpoint)
         accelerated = try values.decode(Bool.self, forKey: .accelerated)
         reason = try values.decodeIfPresent(String.self, forKey: .reason)
+        kernelCacheReason = try values.decodeIfPresent(String.self, forKey: .kernelCacheReason)
         pins = try values.decode(String.self, forKey: .pins)
         options = try values.decode([String].self, forKey: .options)
         version = try values.decode(String.self, forKey: .version)
         started = try values.decode(String.self, forKey: .started)
         connection = try values.decodeIfPresent(ConnectionState.self, forKey: .connection)
+        attached = try values.decodeIfPresent(AttachedState.self, forKey: .attached)
+        device = try values.decodeIfPresent(dev_t.self, forKey: .device)
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -65,11 +76,19 @@ struct MountState: Codable, Equatable, Sendable {
         try values.encode(mountpoint, forKey: .mountpoint)
         try values.encode(accelerated, forKey: .accelerated)
         try values.encodeIfPresent(reason, forKey: .reason)
+        try values.encodeIfPresent(kernelCacheReason, forKey: .kernelCacheReason)
         try values.encode(pins, forKey: .pins)
         try values.encode(options, forKey: .options)
         try values.encode(version, forKey: .version)
         try values.encode(started, forKey: .started)
         try values.encodeIfPresent(connection, forKey: .connection)
+        try values.encodeIfPresent(attached, forKey: .attached)
+        try values.encodeIfPresent(device, forKey: .device)
+    }
+
+    /// True if `mounts` has the mount, also below another one; not if it is still to be made.
+    func isMounted(in mounts: [MountEntry]) -> Bool {
+        mounts.contains { $0.mountpoint == mountpoint && $0.device == device }
     }
 
     /// ISO 8601, in UTC.

@@ -5,41 +5,38 @@ import SystemPackage
 enum Paths {
     /// The canonical form of `path`. The last component may be a dead mount: no call here asks the
     /// file system mounted there.
-    static func canonical(_ path: String) throws(Errno) -> String {
-        if let resolved = realpath(path, nil) {
+    static func canonical(_ path: Path) throws(Errno) -> Path {
+        if let resolved = realpath(path.cString, nil) {
             defer { free(resolved) }
-            guard let text = String(validatingCString: resolved) else {
-                throw .illegalByteSequence
-            }
-            return text
+            return Path(cString: resolved)
         }
         let error = Errno.last
         guard error == .socketNotConnected, let (parent, last) = split(path) else { throw error }
         let head = try canonical(parent)
-        return head == "/" ? "/" + last : head + "/" + last
+        return head == "/" ? "/\(last)" : "\(head)/\(last)"
     }
 
     /// Parent and last component, nil where there is none to take off.
-    static func split(_ path: String) -> (parent: String, last: String)? {
-        var rest = Substring(path)
-        while rest.last == "/" { rest.removeLast() }
-        guard let slash = rest.lastIndex(of: "/") else {
-            return rest.isEmpty || rest == "." || rest == ".." ? nil : (".", String(rest))
-        }
-        let last = rest[rest.index(after: slash)...]
-        guard last != ".", last != ".." else { return nil }
-        return (slash == rest.startIndex ? "/" : String(rest[..<slash]), String(last))
+    static func split(_ path: Path) -> (parent: Path, last: Path)? {
+        let separator = UInt8(ascii: "/")
+        var rest = path.bytes[...]
+        while rest.last == separator { rest.removeLast() }
+        let slash = rest.lastIndex(of: separator)
+        let last = Path(bytes: rest[(slash.map { $0 + 1 } ?? rest.startIndex)...])
+        guard last != "", last != ".", last != ".." else { return nil }
+        guard let slash else { return (".", last) }
+        return (slash == rest.startIndex ? "/" : Path(bytes: rest[..<slash]), last)
     }
 
     /// True if `path` is `directory` or below it, also where a bind mount hides it: compares the
     /// files themselves, not only their names.
-    static func isInside(_ path: String, directory: String) -> Bool {
+    static func isInside(_ path: Path, directory: Path) -> Bool {
         var target = stat()
-        guard stat(directory, &target) == 0 else { return false }
+        guard stat(directory.cString, &target) == 0 else { return false }
         var ancestor = path
         while true {
             var found = stat()
-            if stat(ancestor, &found) == 0, found.st_dev == target.st_dev,
+            if stat(ancestor.cString, &found) == 0, found.st_dev == target.st_dev,
                 found.st_ino == target.st_ino
             {
                 return true

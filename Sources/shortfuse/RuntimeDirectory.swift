@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import KernelCache
+import Syscall
 import SystemPackage
 
 /// The runtime directory of one mount: `/run/shortfuse/<name>/`, for root only. It holds
@@ -9,28 +10,57 @@ import SystemPackage
 /// Whatever is removed here is removed under one lock and only if its daemon is gone, or by that
 /// daemon itself.
 struct RuntimeDirectory: Sendable {
-    static let defaultRoot = "/run/shortfuse"
+    /// SHORTFUSE_RUNTIME_DIRECTORY, an absolute path, or /run/shortfuse. Commands see only the mounts that
+    /// were made with the same; the maps are pinned in a directory named after it.
+    static let defaultRoot: Path = environmentRoot ?? "/run/shortfuse"
 
-    let root: String
-    let name: String
+    private static let variable = "SHORTFUSE_RUNTIME_DIRECTORY"
+    private static let environmentRoot = getenv(variable).map { Path(cString: $0) }
 
-    init(mountpoint: String, root: String = defaultRoot) {
-        self.init(name: MountName(mountpoint: mountpoint).description, root: root)
+    static func checkEnvironment() throws(Failure) {
+        guard let path = environmentRoot else { return }
+        guard path.isAbsolute, Paths.split(path) != nil else {
+            throw Failure("\(variable)=\(path): give the absolute path of a directory, or unset it")
+        }
     }
 
-    private init(name: String, root: String) {
+    /// State decides about processes and pins, so nobody but root may have a hand in it.
+    private static func requireOwn(_ root: Path) throws(Failure) {
+        var found = stat()
+        guard lstat(root.cString, &found) == 0 else {
+            throw Failure("\(root): \(describe(Errno.last))")
+        }
+        guard Syscall.isOwnDirectory(found) else {
+            throw Failure(
+                "\(root): not a directory that belongs to root alone; remove it, or set \(variable)"
+            )
+        }
+    }
+
+    let root: Path
+    let name: Path
+
+    init(mountpoint: Path, root: Path = defaultRoot) {
+        self.init(name: Path(MountName(mountpoint: mountpoint).description), root: root)
+    }
+
+    init(name: Path, root: Path) {
         self.name = name
         self.root = root
     }
 
-    var path: String { "\(root)/\(name)" }
-    var requestsPath: String { "\(path)/requests" }
-    var logPath: String { "\(path)/log" }
-    var pins: String { "\(PinDirectory.root)/\(name)" }
-    private var statePath: String { "\(path)/state.json" }
+    var path: Path { "\(root)/\(name)" }
+    var requestsPath: Path { "\(path)/requests" }
+    var logPath: Path { "\(path)/log" }
+    var pins: String { "\(Self.pinRoot)/\(name)" }
 
-    /// All that exist, also those of dead daemons.
-    static func all(root: String = defaultRoot) throws(Failure) -> [RuntimeDirectory] {
+    static let pinRoot =
+        environmentRoot.map { PinDirectory.root + "-" + MountName(mountpoint: $0).description }
+        ?? PinDirectory.root
+    private var statePath: Path { "\(path)/state.json" }
+
+    /// All that exist, also those of dead daemons and those moved aside.
+    static func all(root: Path = defaultRoot) throws(Failure) -> [RuntimeDirectory] {
         do {
             return try Files.names(in: root).filter { $0 != lockName }.sorted().map {
                 RuntimeDirectory(name: $0, root: root)
@@ -38,7 +68,7 @@ struct RuntimeDirectory: Sendable {
         } catch .noSuchFileOrDirectory {
             return []
         } catch {
-            throw Failure("\(root): \(error); run this as root")
+            throw Failure("\(root): \(describe(error))")
         }
     }
 
@@ -52,14 +82,19 @@ struct RuntimeDirectory: Sendable {
         } catch .noSuchFileOrDirectory {
             return nil
         } catch {
-            throw Failure("\(statePath): \(error); run this as root")
+            throw Failure("\(statePath): \(Self.describe(error))")
         }
         do {
             return try JSONDecoder().decode(MountState.self, from: Data(bytes))
         } catch {
+            let mounted = try MountTable.current().last {
+                $0.type.hasPrefix("fuse")
+                    && RuntimeDirectory(mountpoint: $0.mountpoint).name == name
+            }
+            let mend = mounted.map { "unmount it first: umount \($0.mountpoint), then " } ?? ""
             throw Failure(
                 "\(statePath): not a state of shortfuse \(Shortfuse.version); "
-                    + "unmount it with the version that mounted it, or remove \(path)")
+                    + "unmount it with the version that mounted it, or \(mend)remove \(path)")
         }
     }
 
@@ -67,12 +102,29 @@ struct RuntimeDirectory: Sendable {
     /// be gone already, see `clearLeftovers`.
     func claim(_ state: MountState) throws(Failure) {
         try withLock { () throws(Failure) in
-            try refuseIfLive()
+            try makeWay()
             removeFiles()
-            guard mkdir(path, 0o700) == 0 else {
+            guard mkdir(path.cString, 0o700) == 0 else {
                 throw Failure("\(path): \(Errno.last); make room in \(root)")
             }
-            try write(state)
+            do throws(Failure) {
+                try write(state)
+            } catch {
+                removeFiles()
+                throw error
+            }
+        }
+    }
+
+    /// Changes the state of `process`, wherever it is by now. Does nothing if there is none.
+    func update(
+        of process: ProcessIdentity = .current, _ change: (inout MountState) -> Void
+    ) throws(Failure) {
+        try withLock { () throws(Failure) in
+            guard let (place, state) = try find(process) else { return }
+            var changed = state
+            change(&changed)
+            try place.write(changed)
         }
     }
 
@@ -81,23 +133,10 @@ struct RuntimeDirectory: Sendable {
         do {
             try Files.replace(statePath, with: try JSON.encode(state))
         } catch let error as Errno {
-            throw Failure("\(statePath): \(error)")
+            throw Failure("\(statePath): \(Self.describe(error))")
         } catch {
             throw Failure("\(statePath): \(error)")
         }
-    }
-
-    func refuseIfLive() throws(Failure) {
-        guard let state = try state(), state.process.isAlive else { return }
-        let whose = "(process \(state.process.pid), source \(state.source))"
-        guard try MountTable.top(at: state.mountpoint) == nil else {
-            throw Failure(
-                "\(state.mountpoint): already mounted by shortfuse \(whose); "
-                    + "unmount it first: shortfuse unmount \(state.mountpoint)")
-        }
-        throw Failure(
-            "\(state.mountpoint): in use by shortfuse \(whose), which is about to mount it or "
-                + "still serves files open since its unmount; wait for that")
     }
 
     // MARK: Removal
@@ -105,43 +144,75 @@ struct RuntimeDirectory: Sendable {
     /// The end of a daemon: removes what it claimed, and nothing if another one claimed it since.
     func release() throws(Failure) {
         try withLock { () throws(Failure) in
-            guard try state()?.process == .current else { return }
-            removeFiles()
+            try find(.current)?.place.removeFiles()
+            sweepAside()
         }
     }
 
     /// Removes state and pins that a dead daemon left; `detach` is to take its mount away first.
-    /// Does nothing if there are none; throws if the daemon lives.
+    /// Does nothing if there are none. A daemon that lives without a mount makes way; throws if it
+    /// has one.
     func clearLeftovers(detach: () throws(Failure) -> Void) throws(Failure) {
-        guard Files.exists(path) || Files.exists(pins) else { return }
+        guard Files.exists(path) || Files.exists(Path(pins)) || !allAside.isEmpty else { return }
         try withLock { () throws(Failure) in
-            try refuseIfLive()
+            try makeWay()
             try detach()
-            PinDirectory.remove(pins)
-            removeFiles()
+            removeWithPins()
+            sweepAside()
         }
+    }
+
+    /// Removes what a process that held an attachment left: there is no mount of its own.
+    func clearAttached() throws(Failure) {
+        guard Files.exists(path) || Files.exists(Path(pins)) else { return }
+        try withLock { () throws(Failure) in
+            guard try state()?.process.isAlive != true else { return }
+            removeWithPins()
+        }
+    }
+
+    /// All of a daemon that has ended.
+    func removeWithPins() {
+        PinDirectory.remove(pins)
+        removeFiles()
     }
 
     private func removeFiles() {
         for file in (try? Files.names(in: path)) ?? [] {
-            unlink("\(path)/\(file)")
+            let file: Path = "\(path)/\(file)"
+            unlink(file.cString)
         }
-        rmdir(path)
+        rmdir(path.cString)
     }
 
     // MARK: Lock
 
-    private static let lockName = ".lock"
+    private static let lockName: Path = ".lock"
+
+    /// The error and its mend.
+    private static func describe(_ error: Errno) -> String {
+        let mend =
+            switch error {
+            case .permissionDenied, .notPermitted: "run this as root"
+            case .readOnlyFileSystem: "make it writable, or set \(variable)"
+            case .noSpace: "make room there"
+            default: "check that directory, or set \(variable)"
+            }
+        return "\(error); \(mend)"
+    }
 
     /// One at a time among all shortfuse processes. Held for moments only; the kernel lets go of it
     /// if its holder dies.
-    private func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
-        guard mkdir(root, 0o755) == 0 || errno == EEXIST else {
-            throw Failure("\(root): \(Errno.last); run this as root")
+    func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
+        guard mkdir(root.cString, 0o755) == 0 || errno == EEXIST else {
+            throw Failure("\(root): \(Self.describe(Errno.last))")
         }
-        let lockPath = "\(root)/\(Self.lockName)"
-        let file = open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw Failure("\(lockPath): \(Errno.last); run this as root") }
+        try Self.requireOwn(root)
+        let lockPath: Path = "\(root)/\(Self.lockName)"
+        let file = open(lockPath.cString, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else {
+            throw Failure("\(lockPath): \(Self.describe(Errno.last))")
+        }
         defer { close(file) }
         while flock(file, LOCK_EX) != 0 {
             guard errno == EINTR else { throw Failure("\(lockPath): \(Errno.last)") }

@@ -2,20 +2,38 @@ import FuseSession
 import Glibc
 import KernelCache
 import MirrorFS
+import Syscall
 import SystemPackage
 
 /// A mount in place: its session and, if accelerated, its kernel cache.
 final class ServingMount {
     let session: Session
     private let cache: KernelCache?
-    private var pages: PageDropper?
+    /// Why the kernel's own caches are not in use; nil if they are.
+    let kernelCacheReason: String?
+    private let notifier: Notifier
+    private var dropper: CacheDropper?
+    private var guardian: Guardian?
     private var hasEnded = false
 
     /// Mounts without acceleration.
     init(_ daemon: Daemon, counters: CounterFile) throws {
         cache = nil
-        (session, _) = try Self.mount(
-            daemon, counters: counters, nodes: NodeTable(gauge: counters.nodes), cache: nil)
+        let plan = try NativeCachePlan(daemon, isAccelerated: false)
+        try plan.checkOpens(daemon)
+        let known = plan.caches == nil ? nil : KnownNodes()
+        kernelCacheReason = plan.reason
+        notifier = plan.notifier
+        let mirror: MirrorFS
+        (session, mirror) = try Self.mount(
+            daemon, counters: counters, nodes: NodeTable(gauge: counters.nodes, known: known),
+            cache: nil, known: known, plan)
+        do {
+            try follow(daemon, mirror, known)
+        } catch {
+            end()
+            throw error
+        }
     }
 
     /// Mounts with acceleration.
@@ -27,36 +45,38 @@ final class ServingMount {
     ) throws {
         KernelModule.load()
         // Before anything is mounted: by far the most frequent reason.
-        guard Files.exists(KernelModule.device) else { throw KernelCacheError.moduleMissing }
-        let changes = daemon.options.sourceChanges
-        let source = FilePath(daemon.plan.source)
+        guard KernelModule.isPresent else { throw KernelCacheError.moduleMissing }
         // Before anything of SOURCE is read.
-        let watcher = changes == .watch ? try SourceWatcher(source: source) : nil
-        if let fallback = watcher?.fallback {
+        let plan = try NativeCachePlan(daemon, isAccelerated: true)
+        try plan.checkOpens(daemon)
+        if let fallback = plan.watcher?.fallback {
             daemon.log.notice(
-                "\(source): watched file by file by inotify, since fanotify cannot (\(fallback))")
+                "\(daemon.plan.source): watched by inotify, since fanotify cannot (\(fallback))")
         }
-        let nodes = NodeTable(gauge: counters.nodes)
+        kernelCacheReason = plan.reason
+        notifier = plan.notifier
+        let known = plan.caches == nil ? nil : KnownNodes()
+        let nodes = NodeTable(gauge: counters.nodes, known: known)
         let cache = try KernelCache(
             options: .init(
                 slots: daemon.cacheEntries, names: daemon.cacheEntries,
                 dataBytes: daemon.options.cacheData, fileMax: daemon.options.cacheFileMax,
-                pinDirectory: pins, gauges: counters.gauges),
+                keptSeconds: plan.seconds,
+                settleTicks: UInt32(clamping: daemon.options.settle), pinDirectory: pins,
+                gauges: counters.gauges),
             logger: daemon.log, onAbandon: onAbandon
         ) { nodeid, lookups in nodes.credit(nodeid: nodeid, lookups: lookups) }
         self.cache = cache
         let mirror: MirrorFS
         do {
             (session, mirror) = try Self.mount(
-                daemon, counters: counters, nodes: nodes, cache: cache, watcher: watcher)
+                daemon, counters: counters, nodes: nodes, cache: cache, known: known, plan)
         } catch {
             cache.close()
             throw error
         }
         do {
-            let pages = try PageDropper(device: session.deviceFD)
-            self.pages = pages
-            try mirror.followSource(changes, pages: pages)
+            try follow(daemon, mirror, known)
             try mirror.verify(rate: daemon.options.verify)
             try cache.attach(fuseFD: session.deviceFD.rawValue)
         } catch {
@@ -65,36 +85,77 @@ final class ServingMount {
         }
     }
 
+    /// Before the first request is served: begins to tell the kernel what is void, and to follow what
+    /// others change.
+    private func follow(
+        _ daemon: Daemon, _ mirror: MirrorFS, _ known: KnownNodes?
+    ) throws {
+        try notifier.start(session.deviceFD)
+        let dropper = try CacheDropper(notifier) { [weak mirror] node in
+            !(mirror?.knows(node) ?? false)
+        }
+        self.dropper = dropper
+        if let known {
+            guardian = try Guardian(
+                mountpoint: daemon.plan.mountpoint, device: session.deviceFD, nodes: known.file.fd,
+                log: daemon.log)
+        }
+        try mirror.followSource(daemon.options.sourceChanges, dropper: dropper)
+    }
+
     /// Unmounts, detaches and unpins, in this order. Detaching may wait for programs elsewhere on
     /// this host, and the mount must not wait with it. Nothing is answered in between: without its
     /// device the connection is dead, and the module looks at that before each answer.
     func end() {
         guard !hasEnded else { return }
         hasEnded = true
-        pages?.stop()
+        dropper?.stop()
+        notifier.stop()
         session.unmount()
+        // Who has a file open, or works there, still has the mount.
+        guardian?.release()
         cache?.close()
     }
 
     private static func mount(
         _ daemon: Daemon, counters: CounterFile, nodes: NodeTable, cache: KernelCache?,
-        watcher: SourceWatcher? = nil
+        known: KnownNodes?, _ plan: NativeCachePlan
     ) throws -> (Session, MirrorFS) {
-        // Without time-outs, accelerated or not: the kernel asks each time, so answers are exact.
         var options = MirrorFS.Options()
+        options.accessTimes = daemon.options.accessTimes
         options.accessControlLists = daemon.options.accessControlLists
-        options.watcher = watcher
+        options.watcher = plan.watcher
+        options.notices = plan.notices
+        options.opensInKernel = daemon.options.opensInKernel
         options.gauges = counters.gauges
         let fileSystem = try MirrorFS(
-            source: FilePath(daemon.plan.source), nodes: nodes,
-            coherence: Coherence(cache: cache), options: options, log: daemon.log)
+            source: daemon.plan.source.filePath, nodes: nodes,
+            coherence: Coherence(cache: cache, native: plan.caches, notices: plan.notices) {
+                Session.callerEnds
+            }, options: options,
+            log: daemon.log)
         var sessionOptions = daemon.options.session(
             source: daemon.plan.source, threads: daemon.threads)
         sessionOptions.initialized = { daemon.record(ConnectionState($0)) }
+        if let known {
+            let notifier = plan.notifier
+            // At once: the guardian waits for this process to end, which a call in SOURCE may delay.
+            sessionOptions.ended = {
+                _ = KnownNodes.dropAttributes(of: known.file.fd, by: notifier)
+            }
+        }
         let session = try Session(
             fileSystem, options: sessionOptions, counters: counters.requests,
             latency: counters.latency, log: daemon.log)
-        try session.mount(at: FilePath(daemon.plan.mountpoint))
+        try session.mount(at: daemon.plan.mountpoint.filePath)
+        if !daemon.options.followsSymlinks {
+            do throws(Errno) {
+                try Syscall.forbidSymlinks(at: daemon.plan.mountpoint.cString)
+            } catch {
+                session.unmount()
+                throw Failure("-o nosymfollow: \(error); leave it out, or use Linux 5.14 or later")
+            }
+        }
         return (session, fileSystem)
     }
 }

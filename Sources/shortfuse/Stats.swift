@@ -39,7 +39,7 @@ struct Stats: ParsableCommand {
     var json = false
 
     @Argument(help: "Where it is mounted.")
-    var mountpoint: String
+    var mountpoint: Path
 
     func validate() throws {
         guard (0.1...86_400).contains(watch ?? 1) else {

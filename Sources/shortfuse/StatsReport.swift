@@ -9,7 +9,7 @@ struct StatsSample {
     let taken = ContinuousClock.now
 
     /// - Throws: also if there is nothing to look at: unmounted, or the daemon is gone.
-    init(_ runtime: RuntimeDirectory, mountpoint: String) throws(Failure) {
+    init(_ runtime: RuntimeDirectory, mountpoint: Path) throws(Failure) {
         guard let state = try runtime.state(), state.mountpoint == mountpoint else {
             throw Failure(
                 "\(mountpoint): not mounted any more; `shortfuse status` lists the mounts")
@@ -79,17 +79,19 @@ struct RequestFigures: Encodable, Equatable {
             refused: left.refused &+ right.refused, daemon: left.daemon &+ right.daemon)
     }
 
-    static func &- (left: RequestFigures, right: RequestFigures) -> RequestFigures {
+    static func - (left: RequestFigures, right: RequestFigures) -> RequestFigures {
         RequestFigures(
-            answered: left.answered &- right.answered, passed: left.passed &- right.passed,
-            refused: left.refused &- right.refused, daemon: left.daemon &- right.daemon)
+            answered: growth(of: left.answered, since: right.answered),
+            passed: growth(of: left.passed, since: right.passed),
+            refused: growth(of: left.refused, since: right.refused),
+            daemon: growth(of: left.daemon, since: right.daemon))
     }
 }
 
 /// What `stats --json` prints.
 struct StatsReport: Encodable {
-    var mountpoint: String
-    var source: String
+    var mountpoint: Path
+    var source: Path
     var pid: Int32
     var accelerated: Bool
     var reason: String?
@@ -165,13 +167,15 @@ struct StatsInterval: Encodable {
         let before = from.requests
         var sum = RequestFigures()
         for (name, figures) in to.requests {
-            let growth = figures &- (before[name] ?? RequestFigures())
+            let growth = figures - (before[name] ?? RequestFigures())
             requests[name] = RequestRates(growth, seconds: passed)
             sum = sum &+ growth
         }
         total = RequestRates(sum, seconds: passed)
         latency = LatencySummary(
-            buckets: zip(to.mount.counts.latency, from.mount.counts.latency).map { $0 &- $1 })
+            buckets: zip(to.mount.counts.latency, from.mount.counts.latency).map {
+                growth(of: $0, since: $1)
+            })
     }
 }
 
@@ -199,4 +203,9 @@ struct RequestRates: Encodable {
         daemon = rate(figures.daemon)
         hitRatio = figures.hitRatio
     }
+}
+
+/// Of a counter; 0 if its file has gone meanwhile, with the mount.
+private func growth(of count: UInt64, since before: UInt64) -> UInt64 {
+    count < before ? 0 : count - before
 }

@@ -12,6 +12,10 @@ struct Status: ParsableCommand {
 
             A mount whose daemon was killed is shown as dead; `shortfuse unmount` removes it.
 
+            Paths are bytes, and printed so that they can be told apart: a byte that is not UTF-8 is \
+            \\xHH, a backslash is \\\\; in text, not in JSON, a control character is \\xHH, too. bash \
+            reads that in $'…'. All other paths are printed as they are.
+
             Examples:
               shortfuse status
               shortfuse status --json /mnt | jq '.mounts[0].daemon_requests'
@@ -21,7 +25,7 @@ struct Status: ParsableCommand {
     var json = false
 
     @Argument(help: "Only the mount here.")
-    var mountpoint: String?
+    var mountpoint: Path?
 
     func run() throws {
         let mounts = try mountpoint.map { try [KnownMounts.find($0)] } ?? KnownMounts.all()

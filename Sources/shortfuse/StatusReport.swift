@@ -12,19 +12,22 @@ struct MountReport: Encodable {
         case live, dead
     }
 
-    var source: String
-    var mountpoint: String
+    var source: Path
+    var mountpoint: Path
     var pid: Int32
     var state: Life
     /// False for a live daemon that serves files still open after a lazy unmount.
     var mounted: Bool
     var accelerated: Bool
     var reason: String?
+    /// The kernel's own caches are in use, too; else why not.
+    var kernelCache: Bool
+    var kernelCacheReason: String?
     var pins: String
     var options: [String]
     var version: String
     var started: String
-    var requestsFile: String
+    var requestsFile: Path
     var daemonRequests: [String: UInt64]
     /// Files that the daemon keeps for the kernel.
     var nodes: UInt64
@@ -35,6 +38,8 @@ struct MountReport: Encodable {
     var verified: UInt64
     var differences: UInt64
     var connection: ConnectionState?
+    /// Somebody else's mount, which `attach` answers for.
+    var attached: AttachedState?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
@@ -43,13 +48,15 @@ struct MountReport: Encodable {
 
     enum CodingKeys: String, CodingKey {
         case source, mountpoint, pid, state, mounted, accelerated, reason, pins, options, version
+        case kernelCache = "kernel_cache"
+        case kernelCacheReason = "kernel_cache_reason"
         case started
         case requestsFile = "requests_file"
         case daemonRequests = "daemon_requests"
         case sourceChanges = "source_changes"
         case sourceOverflows = "source_overflows"
         case verified, differences
-        case nodes, connection, answered, passed, refused
+        case nodes, connection, attached, answered, passed, refused
     }
 
     init(_ mount: MountState, runtime: RuntimeDirectory) throws(Failure) {
@@ -58,14 +65,18 @@ struct MountReport: Encodable {
         mountpoint = mount.mountpoint
         pid = mount.process.pid
         state = alive ? .live : .dead
-        mounted = try MountTable.top(at: mountpoint)?.type.hasPrefix("fuse") ?? false
+        mounted = mount.isMounted(in: try MountTable.current())
         accelerated = alive && mount.accelerated
-        reason = alive ? mount.reason : "its daemon is gone; shortfuse unmount \(mountpoint)"
+        let mend = mount.attached == nil ? "unmount" : "detach"
+        reason = alive ? mount.reason : "its daemon is gone; shortfuse \(mend) \(mountpoint)"
+        kernelCacheReason = alive ? mount.kernelCacheReason : reason
+        kernelCache = kernelCacheReason == nil
         pins = mount.pins
         options = mount.options
         version = mount.version
         started = mount.started
         connection = mount.connection
+        attached = mount.attached
         requestsFile = runtime.requestsPath
         counts = CounterSnapshot(path: runtime.requestsPath)
         daemonRequests = OpcodeNames.byName(
@@ -109,11 +120,13 @@ struct MountReport: Encodable {
     /// For people: head lines, then a table by opcode.
     var text: String {
         let columns =
-            accelerated
-            ? [
-                ("daemon", daemonRequests), ("answered", answered), ("passed", passed),
-                ("refused", refused),
-            ] : [("daemon", daemonRequests)]
+            attached != nil
+            ? [("answered", answered), ("asked", passed), ("refused", refused)]
+            : accelerated
+                ? [
+                    ("daemon", daemonRequests), ("answered", answered), ("passed", passed),
+                    ("refused", refused),
+                ] : [("daemon", daemonRequests)]
         var table = TextTable(nameWidth: 16, cellWidth: 13)
         for name in requestNames {
             if table.isEmpty { table.add("request", columns.map(\.0)) }
@@ -141,6 +154,12 @@ struct MountReport: Encodable {
         switch state {
         case .dead:
             return [title, "  dead: \(reason ?? "")"]
+        case .live where attached != nil:
+            return [
+                title, "  attached: process \(pid) since \(started)\(mounted ? "" : ", unmounted")",
+                "  policy: \(attached?.policy ?? ""); a mount of \(attached?.type ?? "")",
+                "  maps in \(pins)",
+            ]
         case .live:
             let place = mounted ? "" : ", unmounted, serves files that are still open"
             return [
@@ -148,6 +167,8 @@ struct MountReport: Encodable {
                 accelerated
                     ? "  accelerated: maps in \(pins)"
                     : "  not accelerated: \(reason ?? "for a reason not recorded")",
+                kernelCacheReason.map { "  kernel's own caches: not in use: \($0)" }
+                    ?? "  kernel's own caches: in use",
                 "  nodes: \(nodes)",
             ] + sourceLines + (connection?.lines.map { "  " + $0 } ?? [])
         }

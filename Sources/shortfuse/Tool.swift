@@ -1,4 +1,5 @@
 import Glibc
+import Syscall
 
 /// Small programs of the system, run for what they print.
 enum Tool {
@@ -79,9 +80,23 @@ struct Spawn: ~Copyable {
         posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0)
     }
 
+    /// The program gets none of this process's descriptors from `first` on.
+    mutating func closeAll(from first: CInt) {
+        Syscall.closeAll(from: first, in: &actions)
+    }
+
+    /// Starts this program again.
+    mutating func runAgain(_ arguments: [String]) -> pid_t? {
+        run("/proc/self/exe", [Arguments.program] + arguments)
+    }
+
     /// Starts `path`, with this process's environment. Nil, with errno set, if that fails.
+    ///
+    /// - Parameter arguments: as in `Arguments`.
     mutating func run(_ path: String, _ arguments: [String]) -> pid_t? {
-        var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
+        var argv: [UnsafeMutablePointer<CChar>?] = arguments.map {
+            strdup(Path(argument: $0).cString)
+        }
         argv.append(nil)
         defer {
             for word in argv { free(word) }

@@ -22,22 +22,24 @@ struct Unmount: ParsableCommand {
     var lazy = false
 
     @Argument(help: "Where it is mounted.")
-    var mountpoint: String
+    var mountpoint: Path
 
     /// How long to wait for the daemon after the mount is gone.
     private static let patience = Duration.seconds(10)
 
     func run() throws {
         guard geteuid() == 0 else { throw Failure("unmount: not root; run it with sudo") }
-        let mountpoint: String
-        do {
-            mountpoint = try Paths.canonical(self.mountpoint)
-        } catch {
-            throw Failure("\(self.mountpoint): \(error); `shortfuse status` lists the mounts")
-        }
+        let mountpoint = try KnownMounts.place(self.mountpoint)
         let runtime = RuntimeDirectory(mountpoint: mountpoint)
         let entry = try MountTable.top(at: mountpoint)
-        guard let state = try runtime.state(), state.process.isAlive else {
+        let known = try runtime.state()
+        // Also if its process is gone: the mount is somebody else's, dead or not.
+        guard known?.attached == nil else {
+            throw Failure(
+                "\(mountpoint): shortfuse is attached to it and has not mounted it; end that with "
+                    + "`shortfuse detach \(mountpoint)`, and unmount with umount or fusermount3 -u")
+        }
+        guard let state = known, state.process.isAlive else {
             return try clearDead(mountpoint, runtime: runtime, entry: entry)
         }
         guard let entry, entry.type.hasPrefix("fuse") else {
@@ -50,7 +52,7 @@ struct Unmount: ParsableCommand {
     }
 
     private func clearDead(
-        _ mountpoint: String, runtime: RuntimeDirectory, entry: MountEntry?
+        _ mountpoint: Path, runtime: RuntimeDirectory, entry: MountEntry?
     ) throws(Failure) {
         guard Files.exists(runtime.path) || entry?.type == "fuse.shortfuse" else {
             throw Failure(
@@ -69,9 +71,9 @@ struct Unmount: ParsableCommand {
         print("\(mountpoint): cleaned up after a daemon that was gone")
     }
 
-    private func detach(_ mountpoint: String) throws(Failure) {
+    private func detach(_ mountpoint: Path) throws(Failure) {
         let flags = DeadMount.umountNoFollow | (lazy ? CInt(MNT_DETACH) : 0)
-        guard umount2(mountpoint, flags) == 0 else {
+        guard umount2(mountpoint.cString, flags) == 0 else {
             let error = Errno.last
             guard error == .resourceBusy else { throw Failure("\(mountpoint): \(error)") }
             let users = MountUsers.describe(mountpoint)
@@ -86,6 +88,8 @@ struct Unmount: ParsableCommand {
         let end = clock.now + (lazy ? .seconds(1) : Self.patience)
         while state.process.isAlive || Files.exists(runtime.path) {
             if !state.process.isAlive {
+                // Somebody may have mounted there again.
+                if let next = try runtime.state(), next.process != state.process { break }
                 // Killed on its way out: finish its work.
                 try runtime.clearLeftovers {}
                 break
@@ -111,11 +115,13 @@ struct Unmount: ParsableCommand {
 enum MountUsers {
     /// Some of the processes with a file, directory or program there, as text; empty if none can
     /// be seen. Reads only links in /proc, so it never asks the mount itself.
-    static func describe(_ mountpoint: String, atMost limit: Int = 3) -> String {
+    static func describe(_ mountpoint: Path, atMost limit: Int = 3) -> String {
         var users: [String] = []
         let own = getpid()
         for name in (try? Files.names(in: "/proc")) ?? [] {
-            guard let pid = Int32(name), pid != own, uses(pid, mountpoint) else { continue }
+            guard let pid = Int32(name.description), pid != own, uses(pid, mountpoint) else {
+                continue
+            }
             if users.count == limit {
                 users.append("…")
                 break
@@ -125,9 +131,9 @@ enum MountUsers {
         return users.joined(separator: ", ")
     }
 
-    private static func uses(_ pid: Int32, _ mountpoint: String) -> Bool {
-        let process = "/proc/\(pid)"
-        var links = ["cwd", "root", "exe"]
+    private static func uses(_ pid: Int32, _ mountpoint: Path) -> Bool {
+        let process: Path = "/proc/\(pid)"
+        var links: [Path] = ["cwd", "root", "exe"]
         for directory in ["fd", "map_files"] {
             links += ((try? Files.names(in: "\(process)/\(directory)")) ?? []).map {
                 "\(directory)/\($0)"
@@ -135,10 +141,11 @@ enum MountUsers {
         }
         return links.contains { link in
             var target = [CChar](repeating: 0, count: Int(PATH_MAX))
-            let length = readlink("\(process)/\(link)", &target, target.count)
+            let link: Path = "\(process)/\(link)"
+            let length = readlink(link.cString, &target, target.count)
             guard length > 0 else { return false }
             let path = target[..<length].lazy.map { UInt8(bitPattern: $0) }
-            let prefix = Array(mountpoint.utf8)
+            let prefix = mountpoint.bytes
             guard path.starts(with: prefix) else { return false }
             return path.count == prefix.count || path.dropFirst(prefix.count).first == 0x2f
         }

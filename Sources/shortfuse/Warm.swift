@@ -35,7 +35,7 @@ struct Warm: ParsableCommand {
     var json = false
 
     @Argument(help: "Files or directories on a mount.")
-    var paths: [String]
+    var paths: [Path]
 
     func validate() throws {
         guard maxFileSize >= 0 else {
@@ -49,8 +49,8 @@ struct Warm: ParsableCommand {
 
     func run() throws {
         var mounts: [dev_t: WarmMount] = [:]
-        let targets = try RawArguments.matching(paths).map { path in
-            try WarmTarget(path: path, mounts: &mounts)
+        let targets = try paths.map { path in
+            try WarmTarget(path: path.bytes, mounts: &mounts)
         }
         for mount in mounts.values.sorted(by: { $0.mountpoint < $1.mountpoint }) {
             guard let state = mount.state, !state.accelerated else { continue }
@@ -80,7 +80,8 @@ struct Warm: ParsableCommand {
         }
         terminal?.clearLine()
         guard isComplete else {
-            let mountpoints = mounts.values.map(\.mountpoint).sorted().joined(separator: ", ")
+            let mountpoints = mounts.values.map(\.mountpoint).sorted().map(\.description)
+                .joined(separator: ", ")
             throw Failure("\(mountpoints): broke down meanwhile; `shortfuse status` tells more")
         }
         let summary = report()

@@ -6,7 +6,7 @@ import SystemPackage
 struct WarmMount: Sendable {
     /// `st_dev` of its files.
     let device: dev_t
-    let mountpoint: String
+    let mountpoint: Path
     /// Nil where only root may know.
     let state: MountState?
 }
@@ -43,7 +43,7 @@ struct WarmTarget: Sendable {
     }
 
     private static func open(_ path: [UInt8], follows: Bool) throws(Errno) -> Descriptor {
-        let name = path.map { CChar(bitPattern: $0) } + [0]
+        let name = path.cString
         let flags = Syscall.openPath | (follows ? 0 : O_NOFOLLOW)
         return Descriptor(owning: try Syscall.open(name, flags: flags))
     }
@@ -81,51 +81,4 @@ extension WarmTarget {
         default: "\(error); check the path"
         }
     }
-}
-
-/// The arguments of this process as they came: `CommandLine` has them with what is not UTF-8
-/// replaced.
-enum RawArguments {
-    /// The bytes behind each of `arguments`, in which order they were given.
-    static func matching(_ arguments: [String]) -> [[UInt8]] {
-        let all = (1..<max(Int(CommandLine.argc), 1)).compactMap { index in
-            CommandLine.unsafeArgv[index].map {
-                UnsafeBufferPointer(start: $0, count: strlen($0)).map { UInt8(bitPattern: $0) }
-            }
-        }
-        return match(arguments, among: all)
-    }
-
-    static func match(_ arguments: [String], among all: [[UInt8]]) -> [[UInt8]] {
-        var rest = all[...]
-        return arguments.map { argument in
-            let bytes = Array(argument.utf8)
-            // Not ==: two spellings of one character are equal to it.
-            let place = rest.firstIndex {
-                String(decoding: $0, as: UTF8.self).utf8.elementsEqual(bytes)
-            }
-            guard let place else { return bytes }
-            rest = rest[(place + 1)...]
-            return all[place]
-        }
-    }
-}
-
-/// Bytes of a path in one line: control characters, and bytes that are not UTF-8, as \xHH.
-func printable(_ bytes: [UInt8]) -> String {
-    func escaped(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { byte in
-            let digits = String(byte, radix: 16)
-            return "\\x" + (digits.count == 1 ? "0" : "") + digits
-        }.joined()
-    }
-    if let text = String(validating: bytes, as: UTF8.self) {
-        return text.unicodeScalars.map { scalar in
-            scalar.properties.generalCategory == .control
-                ? escaped(String(scalar).utf8) : String(scalar)
-        }.joined()
-    }
-    return bytes.map { byte in
-        (0x20..<0x7f).contains(byte) ? String(UnicodeScalar(byte)) : escaped([byte])
-    }.joined()
 }

@@ -17,7 +17,7 @@ import Testing
 @Suite struct SessionTests {
     @Test func unknownOptionsAreRefusedInOneLine() {
         var options = Session.Options()
-        options.mountOptions = ["no_such_option"]
+        options.mountOptions = [Array("no_such_option".utf8)]
         let error = #expect(throws: SessionError.self) {
             try Session(StubFileSystem(), options: options)
         }
@@ -27,7 +27,7 @@ import Testing
 
     @Test func commasInTheSourceNameAreNotOptions() throws {
         var options = Session.Options()
-        options.sourceName = "/a,b\\c,no_such_option"
+        options.sourceName = Array("/a,b\\c,no_such_option".utf8)
         _ = try Session(StubFileSystem(), options: options)
     }
 

@@ -57,11 +57,48 @@ import Testing
             cache.publishName(1, [UInt8](repeating: 0x61, count: 40), 7)
             let short = try usage("names")
             #expect(short.entries == names && short.capacity == 20_000)
-            #expect(short.bytes == names * 56)
+            #expect(short.bytes == names * 64)
             let long = try usage("long_names")
-            #expect(long.entries == 1 && long.bytes == 280)
+            #expect(long.entries == 1 && long.bytes == 288)
             #expect(long.capacity == 1250)
         }
+    }
+
+    /// Anybody may make a directory in the BPF file system, and would own what is pinned there.
+    @Test func directoriesOfOthersAreRefused() throws {
+        let foreign = "/sys/fs/bpf/shortfuse-foreign-\(getpid())"
+        try withPinnedCache { _, _ in
+            try #require(mkdir(foreign, 0o700) == 0 && chown(foreign, 12345, 12345) == 0)
+        }
+        defer { rmdir(foreign) }
+        for path in [foreign + "/mount", foreign] {
+            let error = #expect(throws: KernelCacheError.self) {
+                try KernelCache(
+                    options: .init(slots: 128, names: 20_000, pinDirectory: path),
+                    logger: Logger(label: "test"), ledger: { _, _ in })
+            }
+            #expect(error?.description.contains("root alone") == true)
+        }
+    }
+
+    /// A cache whose directory was renamed leaves the one alone that has the name now.
+    @Test func ownPinsAreRemovedByWhateverName() throws {
+        let aside = Self.pins + "_d1"
+        func pinned() throws -> KernelCache {
+            try KernelCache(
+                options: .init(slots: 128, names: 64, pinDirectory: Self.pins),
+                logger: Logger(label: "test"), ledger: { _, _ in })
+        }
+        let old = try pinned()
+        try PinDirectory.rename(Self.pins, to: aside)
+        #expect(try !KernelCache.usage(pinDirectory: aside).isEmpty)
+        let new = try pinned()
+        defer { new.close() }
+        old.close()
+        #expect(access(aside, F_OK) != 0)
+        #expect(try !KernelCache.usage(pinDirectory: Self.pins).isEmpty)
+        // Of what is not there, nothing.
+        try PinDirectory.rename(aside, to: aside + "0")
     }
 
     @Test func missingPinsAreNamed() {

@@ -2,6 +2,7 @@ import FuseSession
 import Glibc
 import KernelCache
 import MirrorFS
+import Syscall
 import SystemPackage
 import Testing
 
@@ -15,6 +16,10 @@ extension MirrorFS {
 }
 
 /// A MirrorFS over a fresh directory, called directly: no mount.
+///
+/// The mirror gives the thread that it is called on the caller's umask, and leaves it. Tests share
+/// threads, so a fixture begins by giving its thread the umask of `root`: plain system calls beside
+/// the mirror's are then made with the same one, whatever the test before it has left.
 final class Fixture {
     let source: String
     let mirror: MirrorFS
@@ -22,6 +27,7 @@ final class Fixture {
     let root = RequestContext(uid: geteuid(), gid: getegid())
 
     init(options: MirrorFS.Options = .init()) throws {
+        try Syscall.setThreadMask(root.umask)
         var template = Array("/tmp/mirror-test.XXXXXX".utf8CString)
         source = String(cString: try #require(mkdtemp(&template)))
         mirror = try MirrorFS(

@@ -2,6 +2,7 @@ import CLinux
 import FuseSession
 import Glibc
 import MirrorFS
+import Syscall
 import SystemPackage
 import Testing
 
@@ -167,6 +168,8 @@ import Testing
 
     @Test(arguments: operations)
     func leavesSourceAsTheSystemCallDoes(_ operation: Operation) throws {
+        // Any umask, as a test before this one may leave it on this thread.
+        try Syscall.setThreadMask(0o077)
         let fixture = try Fixture()
         let reference = try Fixture()
         try populate(fixture.source)

@@ -7,7 +7,7 @@ import Testing
 @Suite struct CounterFileTests {
     @Test func readersSeeWhatTheDaemonCounts() throws {
         let scratch = try Scratch()
-        let path = scratch.path + "/requests"
+        let path: Path = "\(scratch.path)/requests"
         let file = try CounterFile(path: path)
         file.nodes.storeBytes(of: 7, as: UInt64.self)
         let words = file.nodes.assumingMemoryBound(to: UInt64.self)
@@ -27,13 +27,13 @@ import Testing
     /// The file of a daemon that counted less: what it has keeps its place.
     @Test func shorterFilesAreRead() throws {
         let scratch = try Scratch()
-        let path = scratch.path + "/requests"
+        let path: Path = "\(scratch.path)/requests"
         try Files.replace(path, with: [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 2, count: 512))
         let snapshot = CounterSnapshot(path: path)
         #expect(snapshot.requests.first == 1)
         #expect(snapshot.nodes == 0x0202_0202_0202_0202)
         #expect(snapshot[.attrsEvictions] == 0)
         #expect(snapshot.latency.allSatisfy { $0 == 0 })
-        #expect(CounterSnapshot(path: path + "-none").nodes == 0)
+        #expect(CounterSnapshot(path: "\(path)-none").nodes == 0)
     }
 }

@@ -16,6 +16,7 @@ import Testing
         facts.fuseKnown = true
         facts.takesModules = true
         facts.module = .loaded
+        facts.moduleVersion = Shortfuse.version
         facts.lockdown = "none"
         facts.kernelHeaders = true
         facts.bpftool = true
@@ -68,6 +69,13 @@ import Testing
         Case(name: "module", status: .missing, mend: "devtmpfs") { $0.module = .deviceMissing },
         Case(name: "module", status: .missing, mend: "scripts/build") { $0.module = .notFound },
         Case(name: "module", status: .ok, mend: "") { $0.module = .found(path: "p", signer: "") },
+        Case(name: "module", status: .warn, mend: "rmmod shortfuse && modprobe shortfuse") {
+            $0.moduleVersion = "0.0.1"
+        },
+        Case(name: "module", status: .warn, mend: "the same versions") {
+            $0.module = .found(path: "p", signer: "")
+            $0.moduleVersion = "0.0.1"
+        },
         Case(name: "signature", status: .missing, mend: "sign it") {
             $0.module = .found(path: "p", signer: "")
             $0.lockdown = "integrity"

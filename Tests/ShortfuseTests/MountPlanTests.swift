@@ -6,19 +6,19 @@ import Testing
 /// The checks come before anything is changed, so they need root but mount nothing.
 @Suite(.enabled(if: geteuid() == 0)) struct MountPlanTests {
     private let scratch: Scratch
-    private let source: String
-    private let mountpoint: String
+    private let source: Path
+    private let mountpoint: Path
 
     init() throws {
         scratch = try Scratch()
-        source = scratch.make("source")
-        mountpoint = scratch.make("mountpoint")
+        source = Path(scratch.make("source"))
+        mountpoint = Path(scratch.make("mountpoint"))
         _ = scratch.make("source/inside")
     }
 
     @Test func resolvesBoth() throws {
         symlink("source", scratch.path + "/link")
-        let plan = try MountPlan(source: scratch.path + "/link", mountpoint: mountpoint + "/.")
+        let plan = try MountPlan(source: "\(scratch.path)/link", mountpoint: "\(mountpoint)/.")
         #expect(plan.source == source)
         #expect(plan.mountpoint == mountpoint)
     }
@@ -37,9 +37,9 @@ import Testing
     ])
     func refuses(source: String, mountpoint: String, because: String) throws {
         let full = scratch.make("full")
-        try Files.replace(full + "/x", with: [])
-        try Files.replace(scratch.path + "/file", with: [])
-        let place = mountpoint == "../proc" ? "/proc" : "\(scratch.path)/\(mountpoint)"
+        try Files.replace("\(full)/x", with: [])
+        try Files.replace("\(scratch.path)/file", with: [])
+        let place: Path = mountpoint == "../proc" ? "/proc" : "\(scratch.path)/\(mountpoint)"
         let failure = #expect(throws: Failure.self) {
             try MountPlan(source: "\(scratch.path)/\(source)", mountpoint: place)
         }
@@ -51,8 +51,8 @@ import Testing
     /// Where the daemon itself goes: it would wait for its own answers.
     @Test func refusesToHideTheState() throws {
         let root = RuntimeDirectory.defaultRoot
-        let isNew = mkdir(root, 0o755) == 0
-        defer { if isNew { rmdir(root) } }
+        let isNew = mkdir(root.cString, 0o755) == 0
+        defer { if isNew { rmdir(root.cString) } }
         let failure = #expect(throws: Failure.self) {
             try MountPlan(source: source, mountpoint: root)
         }
@@ -89,7 +89,7 @@ import Testing
         let mount = try Mount.parse(arguments)
         #expect(mount.options == options)
         #expect(mount.source == "/a" && mount.mountpoint == "/b")
-        #expect(!mount.foreground && mount.accelerate == .auto && mount.cacheEntries == 65536)
+        #expect(!mount.foreground && mount.accelerate == nil && mount.cacheEntries == nil)
     }
 
     @Test func theDaemonsCommandLineIsTheSame() throws {

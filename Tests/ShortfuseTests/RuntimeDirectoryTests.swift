@@ -28,7 +28,7 @@ final class Scratch {
 
     init() throws {
         scratch = try Scratch()
-        runtime = RuntimeDirectory(mountpoint: "/mnt/test", root: scratch.path + "/run")
+        runtime = RuntimeDirectory(mountpoint: "/mnt/test", root: "\(scratch.path)/run")
     }
 
     private func state(_ process: ProcessIdentity = .current) -> MountState {
@@ -56,7 +56,7 @@ final class Scratch {
         try runtime.claim(state())
         for (name, mode) in [("", 0o700), ("/state.json", 0o600)] as [(String, mode_t)] {
             var found = stat()
-            #expect(stat(runtime.path + name, &found) == 0)
+            #expect(stat("\(runtime.path)\(name)", &found) == 0)
             #expect(found.st_mode & 0o777 == mode)
         }
     }
@@ -83,7 +83,7 @@ final class Scratch {
 
     @Test func aHalfMadeOneIsCleared() throws {
         try runtime.claim(state(Self.dead))
-        unlink(runtime.path + "/state.json")
+        unlink("\(runtime.path)/state.json")
         try runtime.clearLeftovers {}
         #expect(!Files.exists(runtime.path))
     }
@@ -98,9 +98,48 @@ final class Scratch {
         #expect(!Files.exists(runtime.path))
     }
 
+    @Test func oneWithoutItsMountMakesWay() throws {
+        var detached = state()
+        detached.device = 0xFFFF
+        try runtime.claim(detached)
+        var later = state(Self.dead)
+        later.pins = "/later"
+        try runtime.claim(later)
+        #expect(try runtime.state()?.process == Self.dead)
+        let aside = try #require(runtime.allAside.first)
+        #expect(try aside.state()?.process == .current)
+        #expect(try aside.state()?.pins == aside.pins)
+        // Its daemon finds it there.
+        try runtime.update { $0.reason = "found" }
+        #expect(try aside.state()?.reason == "found")
+        try runtime.release()
+        #expect(runtime.allAside.isEmpty)
+        #expect(try runtime.state()?.pins == "/later")
+    }
+
+    @Test func whatMadeWayAndWasKilledIsSwept() throws {
+        var detached = state()
+        detached.device = 0xFFFF
+        try runtime.claim(detached)
+        try runtime.makeRoom()
+        let aside = try #require(runtime.allAside.first)
+        try aside.write(state(Self.dead))
+        try runtime.clearLeftovers {}
+        #expect(runtime.allAside.isEmpty)
+        #expect(!Files.exists(aside.path))
+    }
+
+    @Test func noMountPointHasTheNameOfOneAside() throws {
+        for mountpoint in ["/mnt/test_d7", "/mnt/test/d7", "/mnt/test_/d7"] as [Path] {
+            let other = RuntimeDirectory(mountpoint: mountpoint, root: runtime.root)
+            try other.claim(state(Self.dead))
+            #expect(runtime.allAside.isEmpty)
+        }
+    }
+
     @Test func anUnreadableStateIsNotTouched() throws {
         try runtime.claim(state(Self.dead))
-        try Files.replace(runtime.path + "/state.json", with: Array("{".utf8))
+        try Files.replace("\(runtime.path)/state.json", with: Array("{".utf8))
         #expect(throws: Failure.self) { try runtime.state() }
         #expect(throws: Failure.self) { try runtime.clearLeftovers {} }
         #expect(Files.exists(runtime.path))
@@ -172,18 +211,18 @@ extension MountState {
 @Suite struct PathsTests {
     @Test func canonicalFollowsLinks() throws {
         let scratch = try Scratch()
-        let directory = scratch.make("a")
+        let directory = Path(scratch.make("a"))
         symlink("a", scratch.path + "/link")
-        #expect(try Paths.canonical(scratch.path + "/link/../link//.") == directory)
-        #expect(throws: (any Error).self) { try Paths.canonical(scratch.path + "/none") }
+        #expect(try Paths.canonical("\(scratch.path)/link/../link//.") == directory)
+        #expect(throws: (any Error).self) { try Paths.canonical("\(scratch.path)/none") }
         #expect(try Paths.canonical("/") == "/")
     }
 
     @Test func insideIsByFileNotByName() throws {
         let scratch = try Scratch()
-        let directory = scratch.make("a")
-        let below = scratch.make("a/b")
-        let sibling = scratch.make("ab")
+        let directory = Path(scratch.make("a"))
+        let below = Path(scratch.make("a/b"))
+        let sibling = Path(scratch.make("ab"))
         #expect(Paths.isInside(below, directory: directory))
         #expect(Paths.isInside(directory, directory: directory))
         #expect(Paths.isInside(directory, directory: "/"))
@@ -191,17 +230,19 @@ extension MountState {
         #expect(!Paths.isInside(sibling, directory: directory))
     }
 
-    @Test(arguments: [
-        ("/a/b", "/a", "b"), ("/a", "/", "a"), ("a/", ".", "a"), ("a/b//", "a", "b"),
-    ])
-    func splits(path: String, parent: String, last: String) {
+    @Test(
+        arguments: [
+            ("/a/b", "/a", "b"), ("/a", "/", "a"), ("a/", ".", "a"), ("a/b//", "a", "b"),
+            ("/a/\u{301}", "/a", "\u{301}"),
+        ] as [(Path, Path, Path)])
+    func splits(path: Path, parent: Path, last: Path) {
         let parts = Paths.split(path)
         #expect(parts?.parent == parent)
         #expect(parts?.last == last)
     }
 
-    @Test(arguments: ["/", ".", "..", "a/..", ""])
-    func cannotSplit(path: String) {
+    @Test(arguments: ["/", ".", "..", "a/..", ""] as [Path])
+    func cannotSplit(path: Path) {
         #expect(Paths.split(path) == nil)
     }
 }

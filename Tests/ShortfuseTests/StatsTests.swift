@@ -12,7 +12,7 @@ import Testing
 
     init() throws {
         scratch = try Scratch()
-        runtime = RuntimeDirectory(mountpoint: "/nowhere", root: scratch.path + "/run")
+        runtime = RuntimeDirectory(mountpoint: "/nowhere", root: "\(scratch.path)/run")
         try runtime.claim(Self.state())
         let file = try CounterFile(path: runtime.requestsPath)
         words = (file.nodes - CounterLayout.nodes.lowerBound)

@@ -6,14 +6,14 @@ import Testing
 @Suite struct StatusTests {
     private func report(alive: Bool, requests: [Int: UInt64] = [:]) throws -> MountReport {
         let scratch = try Scratch()
-        let runtime = RuntimeDirectory(mountpoint: "/nowhere", root: scratch.path)
+        let runtime = RuntimeDirectory(mountpoint: "/nowhere", root: Path(scratch.path))
         var bytes = [UInt8](repeating: 0, count: OpcodeNames.count * 8)
         for (opcode, value) in requests {
             for byte in 0..<8 {
                 bytes[opcode * 8 + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(byte)))
             }
         }
-        mkdir(runtime.path, 0o700)
+        mkdir(runtime.path.cString, 0o700)
         try Files.replace(runtime.requestsPath, with: bytes)
         var state = MountState(
             process: alive ? .current : ProcessIdentity(pid: 1, startTime: 0), source: "/s",

@@ -16,7 +16,7 @@ import Testing
     private func target(_ path: [UInt8]) throws -> WarmTarget {
         var found = stat()
         try #require(stat(scratch.path, &found) == 0)
-        let mount = WarmMount(device: found.st_dev, mountpoint: scratch.path, state: nil)
+        let mount = WarmMount(device: found.st_dev, mountpoint: Path(scratch.path), state: nil)
         return WarmTarget(path: path, follows: false, mount: mount)
     }
 
@@ -111,7 +111,7 @@ import Testing
 
     /// Unmounted, and something else mounted, after the paths were checked.
     @Test func anotherMountMeanwhileIsNotWalked() throws {
-        let mount = WarmMount(device: 0, mountpoint: scratch.path, state: nil)
+        let mount = WarmMount(device: 0, mountpoint: Path(scratch.path), state: nil)
         let start = WarmTarget(path: Array(scratch.path.utf8), follows: false, mount: mount)
         let warmer = TreeWarmer([start], options: .init()) { Issue.record("told: \($0)") }
         #expect(!warmer.run(watch: { _ in }))
@@ -149,27 +149,6 @@ import Testing
     }
 
     // MARK: The command line
-
-    @Test func argumentsAreBytes() {
-        let raw: [[UInt8]] = [
-            Array("warm".utf8), [0x61, 0xff], Array("--json".utf8), [0x61, 0xfe],
-            Array("e\u{301}".utf8), Array("\u{e9}".utf8),
-        ]
-        let parsed = ["a\u{fffd}", "a\u{fffd}", "\u{e9}"]
-        #expect(RawArguments.match(parsed, among: raw) == [raw[1], raw[3], raw[5]])
-        #expect(RawArguments.match(["new"], among: raw) == [Array("new".utf8)])
-    }
-
-    @Test(arguments: [
-        ("/a b/ä", "/a b/ä"), ("a\nb", "a\\x0ab"), ("\u{7f}\u{85}", "\\x7f\\xc2\\x85"),
-    ])
-    func pathsArePrintable(path: String, text: String) {
-        #expect(printable(Array(path.utf8)) == text)
-    }
-
-    @Test func pathsThatAreNotUTF8ArePrintable() {
-        #expect(printable([0x61, 0xff, 0xc3, 0xa4, 0x0a]) == "a\\xff\\xc3\\xa4\\x0a")
-    }
 
     @Test(arguments: [
         ["warm"], ["warm", ""],

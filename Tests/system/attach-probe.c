@@ -55,6 +55,12 @@ static struct sf_layout plausible(void)
 		.dev_fc = field(0, 8),
 		.conn_mounts = field(512, 16),
 		.conn_connected = field(256, 4),
+		.conn_user_id = field(260, 4),
+		.conn_default_permissions = field(2200, 1),
+		.conn_writeback_cache = field(2201, 1),
+		.inode_nodeid = field(1024, 8),
+		.inode_nlookup = field(1032, 8),
+		.inode_lock = field(1040, 4),
 	};
 }
 
@@ -65,7 +71,7 @@ int main(int count, char **arguments)
 	struct sf_attach request = {
 		.size = sizeof(request),
 		.abi_version = SF_ABI_VERSION,
-		.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC),
+		.fd = open("/dev/fuse", O_RDWR | O_CLOEXEC),
 		.layout = plausible(),
 	};
 	unsigned long command = SF_IOC_ATTACH;
@@ -79,9 +85,9 @@ int main(int count, char **arguments)
 	if (!strcmp(mode, "version"))
 		request.abi_version++;
 	else if (!strcmp(mode, "no-fd"))
-		request.fuse_fd = 999;
+		request.fd = 999;
 	else if (!strcmp(mode, "not-fuse"))
-		request.fuse_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		request.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	else if (!strcmp(mode, "offsets"))
 		request.layout.out_args.offset = 4088;
 	else if (!strcmp(mode, "overlap"))

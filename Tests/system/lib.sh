@@ -24,6 +24,10 @@ mkdir -p "$WORK/bin"
 cp "${SHORTFUSE:-$ROOT/.build/release/shortfuse}" "$WORK/bin/shortfuse"
 cp "$TOOLS/hammer" "$TOOLS/attach-probe" "$TOOLS/io-check" "$WORK/bin/"
 SHORTFUSE=$WORK/bin/shortfuse
+# Of these tests alone: other mounts on this machine, and what dead daemons left, do not concern them.
+export SHORTFUSE_RUNTIME_DIRECTORY=/run/${WORK##*/}
+# shellcheck disable=SC2034 # for the tests
+PINS=/sys/fs/bpf/shortfuse-run-$(sed 's/-/_x2d/g; s/\./_x2e/g' <<<"${WORK##*/}")
 # shellcheck disable=SC2034 # for the tests
 HAMMER=$WORK/bin/hammer
 
@@ -83,7 +87,7 @@ stop() {
     "$SHORTFUSE" unmount "$MNT"
 }
 
-is_mounted() { grep -q " $1 fuse" /proc/self/mounts; }
+is_mounted() { grep -qaF -- " $1 fuse" /proc/self/mounts; }
 
 # A tree of 2 × 10 × 10 files with odd ones among them.
 plant() {
@@ -133,14 +137,22 @@ tree() {
     find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r cksum)
 }
 
+# Those of these tests: others on this machine may be about theirs.
+end_hammers() { pkill -f "^$HAMMER " || true; }
+
 # shellcheck disable=SC2317 # a trap calls it
 clean_up() {
-    local status=$?
-    pkill -x hammer || true
+    local status=$? background=() place
+    end_hammers
+    # What a test that failed left running. It holds the pipe open that run_tests reads.
+    mapfile -t background < <(jobs -p)
+    ((${#background[@]} == 0)) || kill "${background[@]}" 2>/dev/null || true
     if is_mounted "$MNT"; then "$SHORTFUSE" unmount --lazy "$MNT" >/dev/null 2>&1 || true; fi
-    # What a test mounted.
-    awk -v below="$WORK/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts |
-        xargs -r umount --lazy || true
+    # What a test mounted, by bytes. The kernel writes white space in octal.
+    LC_ALL=C
+    while read -r place; do
+        umount --lazy "$(printf %b "$place")" || true
+    done < <(awk -v below="$WORK/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts)
     exit "$status"
 }
 
@@ -168,7 +180,8 @@ run_tests() {
             printf 'FAILED  %s\n%s\n' "${name#test_}" "$output"
         fi
     done
-    rm -rf "$WORK"
+    rm -rf "$WORK" "$SHORTFUSE_RUNTIME_DIRECTORY"
+    rmdir "$PINS" 2>/dev/null || true
     printf '%d passed, %d failed\n' "$passed" "$failed"
     ((failed == 0 && passed > 0))
 }

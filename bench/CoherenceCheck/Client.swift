@@ -32,6 +32,14 @@ struct Place {
     let name: UnsafePointer<CChar>
 }
 
+enum LinkJudgement {
+    /// With the names: who sees a new count sees the new name.
+    case withNames
+    /// Against the changes alone. While one is under way, its count may show before its name does:
+    /// the kernel's own names change last, on its own file systems, too.
+    case apart
+}
+
 /// One worker's way to the file system under test. Each worker has its own; what they share is the
 /// file system.
 protocol Client: AnyObject {
@@ -43,9 +51,8 @@ protocol Client: AnyObject {
     /// True if an append shows as a whole. The kernel writes page by page, on its own file systems and
     /// to a FUSE daemon, and the size grows with each.
     var appendsAtOnce: Bool { get }
-    /// True if linking a file without names fails only if it has none: the kernel judges by a link
-    /// count of its own, which may be behind.
-    var knowsLostFiles: Bool { get }
+    /// How link counts are judged, and that linking a file fails only if it has no name.
+    var links: LinkJudgement { get }
 
     /// Gives back all it has.
     func close()

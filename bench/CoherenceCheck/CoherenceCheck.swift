@@ -73,12 +73,30 @@ struct Mount: ParsableCommand {
     @Option(help: "Have the kernel drop its dentries and inodes after each so many milliseconds.")
     var dropCaches: Int?
 
+    @Option(help: "Change files in SOURCE, too: a change is to show within so many milliseconds.")
+    var behind: Int?
+
+    @Option(help: "What is mounted; for --behind.")
+    var source: String?
+
     @Argument var directory: String
+
+    func validate() throws {
+        guard behind == nil || source != nil && (1...60_000).contains(behind ?? 0) else {
+            throw ValidationError("--behind must be 1 to 60000, and needs --source.")
+        }
+    }
 
     func run() throws {
         try Layout.make(in: directory)
+        var options = shared.options
+        if let behind, let source {
+            options.behind = .init(
+                source: source, mount: directory, delay: UInt64(behind) * 1_000_000)
+        }
         let dropper = try dropCaches.map { try Dropper(milliseconds: $0) }
-        let result = Run(shared.options).run { [directory, separateAttributes] _ in
+        let result = Run(options).run {
+            [directory, separateAttributes] _ in
             try MountClient(directory, readsStatusAtOnce: !separateAttributes)
         }
         let drops = dropper.map { ", caches dropped \($0.stop()) times" } ?? ""

@@ -6,6 +6,8 @@ import SystemPackage
 enum Layout {
     /// 0 and 1 hold files, 2 and 3 hold directories.
     static let directories = ["files-a", "files-b", "directories-a", "directories-b"]
+    /// Of what changes behind the mount.
+    static let behind = ["behind-a", "behind-b"]
 
     /// Around the lengths at which the maps change.
     static let names = [
@@ -35,7 +37,7 @@ enum Layout {
 
     /// Makes it all in the existing `directory`, with the tag 0 in all data.
     static func make(in directory: String) throws {
-        for name in directories {
+        for name in directories + behind {
             guard mkdir("\(directory)/\(name)", 0o755) == 0 else {
                 throw Failure("cannot make \(directory)/\(name)", errno)
             }

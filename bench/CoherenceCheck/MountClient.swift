@@ -7,7 +7,7 @@ final class MountClient: Client {
     let looksUpAtOnce = false
     let readsStatusAtOnce: Bool
     let appendsAtOnce = false
-    let knowsLostFiles = false
+    var links: LinkJudgement { readsStatusAtOnce ? .withNames : .apart }
 
     private let root: FileDescriptor
     private let directories: [FileDescriptor]
@@ -19,8 +19,9 @@ final class MountClient: Client {
     private let listBuffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: 4096, alignment: 8)
 
-    /// - Parameter readsStatusAtOnce: the file system says so of itself. The kernel's own do not:
-    ///   their stat(2) meets a change half-way.
+    /// - Parameters:
+    ///   - readsStatusAtOnce: the file system says so of itself. The kernel's own do not: their stat(2)
+    ///     meets a change half-way.
     init(_ directory: String, readsStatusAtOnce: Bool) throws(Errno) {
         self.readsStatusAtOnce = readsStatusAtOnce
         let root = try Syscall.open(directory, flags: O_RDONLY | O_DIRECTORY)

@@ -13,7 +13,7 @@ final class ProgramsClient: Client {
     let looksUpAtOnce = true
     let readsStatusAtOnce = true
     let appendsAtOnce = true
-    let knowsLostFiles = true
+    let links = LinkJudgement.withNames
 
     private let programs: Programs
     private let asker: Asker

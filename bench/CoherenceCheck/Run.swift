@@ -1,6 +1,7 @@
 import Glibc
 import Synchronization
 import Syscall
+import SystemPackage
 
 /// The rounds: all workers make calls at once, meet, check what they saw, meet, and go on. The
 /// histories are short and the memory bounded, because nothing is under way between the rounds.
@@ -11,6 +12,8 @@ final class Run: Sendable {
         var workers = 4
         /// Calls of each worker in a round. More: longer histories, fewer stops.
         var roundLength = 48
+        /// Nil: nothing changes behind the mount.
+        var behind: BehindFiles.Options?
     }
 
     private let options: Options
@@ -22,7 +25,8 @@ final class Run: Sendable {
 
     init(_ options: Options) {
         self.options = options
-        scene = Scene(workers: options.workers, owner: geteuid())
+        scene = Scene(
+            workers: options.workers, owner: geteuid(), changesBehind: options.behind != nil)
         barrier = Barrier(options.workers)
     }
 
@@ -34,7 +38,11 @@ final class Run: Sendable {
         Crew.run(options.workers) { number in
             do {
                 let client = try makeClient(number)
-                self.work(Worker(number, client, self.scene, seed: self.options.seed))
+                let behind = try self.options.behind.map { (options) throws(Errno) in
+                    try BehindFiles(options, owner: number)
+                }
+                self.work(
+                    Worker(number, client, self.scene, seed: self.options.seed, behind: behind))
                 client.close()
             } catch {
                 self.violations.withLock { $0.append("worker \(number) cannot start: \(error)") }

@@ -4,6 +4,8 @@ import Synchronization
 /// All objects under test.
 final class Scene: Sendable {
     let files: NamesSubject
+    /// The same files by their link counts alone, where these are judged apart.
+    let links: NamesSubject
     let directories: NamesSubject
     let attributes: AttributesSubject
     /// The first and the last byte of the file that is read past the page cache. Single bytes,
@@ -18,15 +20,18 @@ final class Scene: Sendable {
     /// mtime and ctime of the directories of `Layout`.
     let directoryModified: [ClockSubject]
     let directoryChanged: [ClockSubject]
+    /// Of each worker; empty if nothing changes behind the mount.
+    let behind: [BehindObjects]
 
     let subjects: [any Subject]
     /// The last tag that was written anywhere.
     let tags = Atomic<UInt>(0)
 
-    init(workers: Int, owner: UInt32) {
+    init(workers: Int, owner: UInt32, changesBehind: Bool) {
         let nothing = Names.State(repeating: 0)
         files = .linearizable(
             "files", Names(.files), workers: workers, from: nothing, prepare: Names.expanded)
+        links = .linearizable("links", Names(.files), workers: workers, from: nothing)
         directories = .linearizable(
             "directories", Names(.directories), workers: workers, from: nothing,
             prepare: Names.expanded)
@@ -42,8 +47,13 @@ final class Scene: Sendable {
         attributesChanged = .clock("ctime of attributes", workers: workers)
         directoryModified = Layout.directories.map { .clock("mtime of \($0)", workers: workers) }
         directoryChanged = Layout.directories.map { .clock("ctime of \($0)", workers: workers) }
+        behind = (0..<(changesBehind ? workers : 0)).map {
+            BehindObjects(owner: $0, workers: workers)
+        }
         let values = [directFirst, directLast, directAny, buffered, extended]
         let clocks = directoryModified + directoryChanged + [attributesChanged]
-        subjects = [files, directories, attributes] + values + clocks
+        subjects =
+            [files, links, directories, attributes] + values + clocks
+            + behind.flatMap(\.subjects)
     }
 }

@@ -63,27 +63,32 @@ final class Tested<Operation: Sendable, Knowledge: Sendable>: Subject, @unchecke
             knowledge = known
             return nil
         case .violation(let call):
-            return describe(calls, call)
+            return describe(
+                calls, call,
+                as: """
+                    \(name): no order of these calls explains the one marked >
+                      before them: \(knowledge)
+                    """)
         }
     }
+}
 
-    /// The history up to the call that nothing explains.
-    private func describe(_ calls: [Call<Operation>], _ culprit: Int) -> String {
-        let end = calls[culprit].end
-        let origin = calls.map(\.start).min() ?? 0
-        let shown = calls.indices.filter { calls[$0].start <= end }
-            .sorted { calls[$0].start < calls[$1].start }
-        let lines = shown.map { index in
-            let call = calls[index]
-            return "  \(index == culprit ? ">" : " ") worker \(call.worker)"
-                + "  \(call.start - origin)…\(call.end - origin) ns  \(call.operation)"
-        }
-        return """
-            \(name): no order of these calls explains the one marked >
-              before them: \(knowledge)
-            \(lines.joined(separator: "\n"))
-            """
+/// The history up to the call that nothing explains, below `title`.
+func describe<Operation>(
+    _ calls: [Call<Operation>], _ culprit: Int, as title: String
+) -> String {
+    let end = calls[culprit].end
+    // What was there before all calls began at 0.
+    let origin = calls.map(\.start).filter { $0 > 0 }.min() ?? 0
+    let shown = calls.indices.filter { calls[$0].start <= end }
+        .sorted { calls[$0].start < calls[$1].start }
+    let lines = shown.map { index in
+        let call = calls[index]
+        return "  \(index == culprit ? ">" : " ") worker \(call.worker)"
+            + "  \(max(call.start, origin) - origin)…\(max(call.end, origin) - origin) ns"
+            + "  \(call.operation)"
     }
+    return ([title] + lines).joined(separator: "\n")
 }
 
 extension Tested {

@@ -30,7 +30,10 @@ extension Worker {
         case ..<63:
             if client.heldCount > 0 { client.letGo(held: random.below(client.heldCount)) }
         case ..<72: create(index, journal)
-        case ..<80: change(.files, removing: index, journal)
+        case ..<80:
+            change(.files, removing: index, journal)
+            // A count that went down too far shows before anybody asks for it.
+            if random.below(2) == 0 { link(to: index, journal) }
         case ..<88: rename(.files, journal)
         case ..<91: exchange(.files, journal)
         case ..<97: link(to: index, journal)
@@ -92,9 +95,7 @@ extension Worker {
                 journal.log(span, .entry(index, status.inode, links: status.links))
             } else {
                 journal.log(span, .seen(index, status.inode))
-                if client.readsStatusAtOnce {
-                    journal.log(span, .links(status.inode, count: status.links))
-                }
+                logLinks(span, status.inode, status.links)
             }
         case .failure(.noSuchFileOrDirectory): journal.log(span, .seen(index, 0))
         case .failure(let error): complain("stat of a file", error)
@@ -142,9 +143,7 @@ extension Worker {
                 complain(
                     "inode \(client.inode(held: held)), held open, is now \(status.inode)")
             }
-            if client.readsStatusAtOnce {
-                journal.log(span, .links(status.inode, count: status.links))
-            }
+            logLinks(span, status.inode, status.links)
         // Whoever holds a file has it, whatever becomes of its names.
         case .failure(let error): complain("fstat of a file that is held", error)
         }
@@ -209,6 +208,24 @@ extension Worker {
         }
     }
 
+    /// That a file had so many names.
+    private func logLinks(_ span: Span, _ inode: UInt64, _ count: UInt64) {
+        switch client.links {
+        case .withNames:
+            scene.files.journals[number].log(span, .links(inode, count: count))
+        case .apart: scene.links.journals[number].log(span, .links(inode, count: count))
+        }
+    }
+
+    /// A change of names, for all who judge by it.
+    private func logChange(
+        _ kind: Names.Kind, _ span: Span, _ operation: Names.Operation,
+        _ journal: Journal<Names.Operation>
+    ) {
+        journal.log(span, operation)
+        if kind == .files { scene.links.journals[number].log(span, operation) }
+    }
+
     // MARK: Changes
 
     private func create(_ index: Int, _ journal: Journal<Names.Operation>) {
@@ -218,7 +235,7 @@ extension Worker {
         switch result {
         case .success:
             guard let inode = settle(holding: false) else { return }
-            journal.log(span, .created(index, inode))
+            logChange(.files, span, .created(index, inode), journal)
             changed(.files, [index], span, stamp)
         case .failure(.fileExists): journal.log(span, .exists(index, true))
         case .failure(let error): complain("creating a file", error)
@@ -239,7 +256,7 @@ extension Worker {
         }
         switch result {
         case .success:
-            journal.log(span, .removed(index))
+            logChange(kind, span, .removed(index), journal)
             changed(kind, [index], span, stamp)
         case .failure(.noSuchFileOrDirectory): journal.log(span, .exists(index, false))
         case .failure(let error): complain("removing", error)
@@ -255,7 +272,7 @@ extension Worker {
         }
         switch result {
         case .success:
-            journal.log(span, .moved(from, to))
+            logChange(kind, span, .moved(from, to), journal)
             // Two names of one file: nothing happens.
             if kind == .directories { changed(kind, [from, to], span, stamp) }
         case .failure(.noSuchFileOrDirectory): journal.log(span, .exists(from, false))
@@ -270,7 +287,7 @@ extension Worker {
             try client.rename(old, new, exchanging: true)
         }
         switch result {
-        case .success: journal.log(span, .exchanged(one, other))
+        case .success: logChange(kind, span, .exchanged(one, other), journal)
         case .failure(.noSuchFileOrDirectory): journal.log(span, .notBoth(one, other))
         case .failure(let error): complain("exchanging", error)
         }
@@ -287,11 +304,15 @@ extension Worker {
         }
         switch result {
         case .success:
-            journal.log(span, .linked(inode, index))
+            logChange(.files, span, .linked(inode, index), journal)
             changed(.files, [index], span, stamp)
         case .failure(.fileExists): journal.log(span, .exists(index, true))
         case .failure(.noSuchFileOrDirectory):
-            if client.knowsLostFiles { journal.log(span, .linkedNothing(inode, index)) }
+            if client.links == .withNames {
+                journal.log(span, .linkedNothing(inode, index))
+            } else {
+                logLinks(span, inode, 0)
+            }
         case .failure(let error): complain("linking", error)
         }
     }

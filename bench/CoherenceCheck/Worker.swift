@@ -10,12 +10,13 @@ extension SplitMix64 {
     }
 }
 
-/// Makes random calls through its client and logs each. What they are is in `Worker+Names.swift`
-/// and `Worker+Files.swift`.
+/// Makes random calls through its client and logs each. What they are is in `Worker+Names.swift`,
+/// `Worker+Files.swift` and `Worker+Behind.swift`.
 final class Worker {
     let number: Int
     let client: any Client
     let scene: Scene
+    private let behind: BehindFiles?
     var random: SplitMix64
     /// What is wrong by itself: an error that the call cannot have, half of a value.
     private(set) var complaints: [String] = []
@@ -26,10 +27,15 @@ final class Worker {
     /// Of `Layout.names`, as C strings.
     let names: [UnsafePointer<CChar>]
 
-    init(_ number: Int, _ client: any Client, _ scene: Scene, seed: UInt64) {
+    /// - Parameter behind: nil if nothing changes behind the mount.
+    init(
+        _ number: Int, _ client: any Client, _ scene: Scene, seed: UInt64,
+        behind: BehindFiles? = nil
+    ) {
         self.number = number
         self.client = client
         self.scene = scene
+        self.behind = behind
         random = SplitMix64(seed: seed &+ UInt64(number) &* 0x5851_F42D_4C95_7F2D)
         names = Layout.names.map { name in
             let bytes = Array(name.utf8CString)
@@ -37,6 +43,7 @@ final class Worker {
             _ = copy.initialize(from: bytes)
             return UnsafePointer(copy.baseAddress!)
         }
+        if let behind { noteInitial(behind) }
     }
 
     deinit {
@@ -46,6 +53,7 @@ final class Worker {
 
     func step() {
         operations += 1
+        if let behind, random.below(100) < 20 { return behindStep(behind) }
         switch random.below(100) {
         case ..<8: missingStep()
         case ..<45: filesStep()

@@ -13,11 +13,14 @@ extension Block {
             for call in calls where unlinkat(root, call.path, 0) != 0 && errno != ENOENT {
                 throw failure(call)
             }
-        case .unlink:
+        case .unlink, .rename:
             for call in calls {
                 let file = openat(root, call.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
                 guard file >= 0 else { throw failure(call) }
                 close(file)
+                if operation == .rename, unlinkat(root, renamed(call), 0) != 0, errno != ENOENT {
+                    throw failure(call)
+                }
             }
         case .readSequential, .readRandom:
             guard let source else { return }
@@ -49,6 +52,20 @@ extension Block {
         time(count) { call in unlinkat(root, call.path, 0) == 0 }
     }
 
+    func timeRename(_ root: CInt, _ count: Int) -> ProbeError? {
+        time(count) { call in renameat(root, call.path, root, renamed(call)) == 0 }
+    }
+
+    /// The other name, which is as long as the path and a letter; valid until the next call.
+    private func renamed(_ call: Call) -> UnsafeMutablePointer<CChar> {
+        let name = buffer.assumingMemoryBound(to: CChar.self)
+        let length = strlen(call.path)
+        memcpy(name, call.path, length)
+        name[length] = CChar(UInt8(ascii: "~"))
+        name[length + 1] = 0
+        return name
+    }
+
     func timeRead(_ root: CInt, _ count: Int) throws -> ProbeError? {
         let buffer = buffer
         var failure: ProbeError?
@@ -70,6 +87,20 @@ extension Block {
         try withFile(root, O_WRONLY) { file in
             failure = time(count) { call in
                 pwrite(file, buffer, call.expected.size, call.offset) == call.expected.size
+            }
+        }
+        return failure
+    }
+
+    /// Each piece is read back at once, by the same open file.
+    func timeWriteRead(_ root: CInt, _ count: Int) throws -> ProbeError? {
+        let buffer = buffer
+        var failure: ProbeError?
+        try withFile(root, O_RDWR) { file in
+            failure = time(count) { call in
+                let size = call.expected.size
+                return pwrite(file, buffer, size, call.offset) == size
+                    && pread(file, buffer, size, call.offset) == size
             }
         }
         return failure

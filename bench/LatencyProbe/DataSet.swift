@@ -63,7 +63,7 @@ struct DataSet {
         if operations.contains(.readSequential) || operations.contains(.readRandom) {
             entries.append(large)
         }
-        if operations.contains(.writeSequential) { entries.append(written) }
+        if operations.contains(where: { !$0.isChecked }) { entries.append(written) }
         if !operations.isDisjoint(with: [.readdirLarge, .list, .listRecursive, .listLong]) {
             entries.append(crowd)
         }

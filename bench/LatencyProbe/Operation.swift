@@ -17,9 +17,12 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
     case epoch
     case create
     case unlink
+    case rename
     case readSequential = "read-sequential"
     case readRandom = "read-random"
     case writeSequential = "write-sequential"
+    case write4K = "write-4k"
+    case writeRead4K = "write-read-4k"
     case readdirLarge = "readdir-large"
     case list = "ls"
     case listRecursive = "ls-R"
@@ -43,10 +46,11 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         // Twice, for two samples a round: each takes as long as 1,000 calls of stat.
         case .readdirStat: [dataSet.listing, dataSet.listing]
         case .epoch: dataSet.epoch
-        case .create, .unlink: dataSet.scratch
+        case .create, .unlink, .rename: dataSet.scratch
         case .readSequential: dataSet.large.chunks
         case .readRandom: dataSet.large.scattered(1000)
         case .writeSequential: dataSet.written.chunks
+        case .write4K, .writeRead4K: dataSet.written.scattered(1000)
         case .readdirLarge, .list, .listRecursive, .listLong: [dataSet.crowd]
         }
     }
@@ -57,7 +61,7 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
     }
 
     /// Whether the files' content is to be as made: not if the operation itself writes it.
-    var isChecked: Bool { self != .writeSequential }
+    var isChecked: Bool { ![.writeSequential, .write4K, .writeRead4K].contains(self) }
 
     /// In another order each round, the same for all subjects.
     var isShuffled: Bool { self == .epoch }

@@ -21,8 +21,8 @@ struct fuse_bufvec cfuse3_descriptor_bufvec(int fd, off_t offset, size_t size);
 const void *cfuse3_memory(const struct fuse_bufvec *vector, size_t *size);
 
 /*
- * The message by which the kernel drops all pages of `node`: struct fuse_out_header and struct
- * fuse_notify_inval_inode_out of <linux/fuse.h>, which libfuse's headers do not include.
+ * Messages by which the kernel drops what it has in its own caches: struct fuse_out_header and what
+ * follows it in <linux/fuse.h>, which libfuse's headers do not include.
  */
 struct cfuse3_inval_inode {
 	uint32_t length;
@@ -32,7 +32,32 @@ struct cfuse3_inval_inode {
 	int64_t offset;
 	int64_t size;
 };
-struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node);
+/* The attributes and access control lists of `node`; with `pages` also its pages or its listing. */
+struct cfuse3_inval_inode cfuse3_inval_inode_message(uint64_t node, int pages);
+
+/* The longest name, with its NUL. */
+enum {
+	CFUSE3_NAME_MAX = 256
+};
+struct cfuse3_inval_entry {
+	uint32_t length; /* what of this struct is to be written */
+	int32_t code;
+	uint64_t unique;
+	uint64_t parent;
+	uint32_t name_length;
+	uint32_t flags;
+	char name[CFUSE3_NAME_MAX];
+};
+/* The name `name` in `parent`. Longer names than a file system can have are cut. */
+struct cfuse3_inval_entry cfuse3_inval_entry_message(uint64_t parent, const char *name);
+
+/* All names (FUSE_NOTIFY_INC_EPOCH, protocol 7.44): newer than the headers of Debian 12. */
+struct cfuse3_inc_epoch {
+	uint32_t length;
+	int32_t code;
+	uint64_t unique;
+};
+struct cfuse3_inc_epoch cfuse3_inc_epoch_message(void);
 
 /* Receives each message of libfuse, formatted, without its newline. `level`: syslog(3) numbers. */
 typedef void (*cfuse3_log_sink)(int level, const char *message);
@@ -47,7 +72,30 @@ void cfuse3_set_log_sink(cfuse3_log_sink sink);
  */
 int cfuse3_use_channel(struct fuse_session *session, int fd);
 
+/*
+ * Calls `ended` with the session's userdata, on the first thread that reads from /dev/fuse that the
+ * connection has ended: libfuse itself tells nobody until all its threads are done. To be called
+ * when the session is mounted. In C for the same reason.
+ */
+typedef void (*cfuse3_ended)(void *userdata);
+int cfuse3_tell_end(struct fuse_session *session, cfuse3_ended ended);
+
+/*
+ * Closes the device, and has fuse_session_unmount leave the mountpoint as it is: by itself it
+ * unmounts whatever is there, unless the device polls as broken. 0 or -1 and errno.
+ */
+int cfuse3_leave_mount(struct fuse_session *session);
+
+/*
+ * The request that the calling thread serves, and whether its caller is about to end: the kernel
+ * has sent an INTERRUPT for it, as for any signal, and the signal is one that ends the caller.
+ * Where its process cannot be seen, any signal counts. Thread-local storage, which Swift has not.
+ */
+void cfuse3_set_request(fuse_req_t request);
+int cfuse3_caller_ends(void);
+
 /* fuse_session_loop_mt is a macro over a versioned symbol; the config type is opaque. */
-int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned clone_fd);
+int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned max_idle,
+		unsigned clone_fd);
 
 #endif

@@ -7,8 +7,11 @@
  * spelled out here and checked in CLinux.c.
  */
 #include <stddef.h>
+#include <spawn.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
@@ -23,6 +26,9 @@ enum {
 	LINUX_RENAME_NOREPLACE = 1,
 	LINUX_RENAME_EXCHANGE = 2,
 	LINUX_RENAME_WHITEOUT = 4,
+	/* FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE */
+	LINUX_FALLOC_PUNCH = 3,
+	LINUX_SEEK_DATA = 3,
 };
 
 /* struct file_handle of open_by_handle_at(2) with the longest handle there is. */
@@ -78,8 +84,30 @@ int linux_handle_of(int fd, void *handle, int *mount_id);
 /* open_by_handle_at(2); only under _GNU_SOURCE. */
 int linux_open_by_handle(int mount_fd, void *handle, int flags);
 
+/*
+ * A mount of only what `fd`, O_PATH or not, stands for, on which times of access do not move:
+ * open_tree(2) and mount_setattr(2), only under _GNU_SOURCE. It is attached nowhere, and goes with
+ * the descriptor that is returned. -1 and errno: needs CAP_SYS_ADMIN.
+ */
+int linux_clone_without_access_times(int fd);
+
+/*
+ * Has the mount at `path` follow no symbolic links (mount_setattr(2), Linux 5.14; only under
+ * _GNU_SOURCE). 0 or -1 and errno.
+ */
+int linux_forbid_symlinks(const char *path);
+
+/* posix_spawn_file_actions_addclosefrom_np(3), only under _GNU_SOURCE. */
+int linux_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
+
+/* setns(2) with CLONE_NEWNS, only under _GNU_SOURCE. 0 or -1 and errno. */
+int linux_enter_mount_namespace(int fd);
+
 /* f_fsid of statfs(2): a struct whose fields have no names in Swift. 0 or -1 and errno. */
 int linux_file_system_id(int fd, uint64_t *id);
+
+/* f_type of statfs(2): <sys/vfs.h> is no part of Swift's Glibc. 0 or -1 and errno. */
+int linux_file_system_type(const char *path, uint64_t *type);
 
 /*
  * Gives the calling thread a descriptor table of its own, with `fd` alone in it. In C because
@@ -87,11 +115,16 @@ int linux_file_system_id(int fd, uint64_t *id);
  */
 int linux_keep_only_descriptor(int fd);
 
+/* memfd_create(2), closed by execve(2); only under _GNU_SOURCE. */
+int linux_memory_file(const char *name);
+
 /* ioctl(2) is variadic. */
 int linux_ioctl(int fd, unsigned long request, void *argument);
 
 /* Sets the calling thread's file system ids (setfsuid(2)); 0, or -EPERM if refused. */
 int linux_set_fs_ids(uid_t uid, gid_t gid);
+/* The same for the process's own ids, which cannot be refused. */
+void linux_reset_fs_ids(uid_t uid, gid_t gid);
 
 /* setgroups(2) for the calling thread alone; 0 or -1. */
 int linux_set_thread_groups(size_t count, const gid_t groups[]);
@@ -117,6 +150,15 @@ void linux_name_thread(const char *name);
 int linux_device_of(const char *path, dev_t *device);
 /* makedev(3), a macro. */
 dev_t linux_make_device(unsigned major, unsigned minor);
+unsigned linux_device_minor(dev_t device);
+/* As the kernel itself numbers it, and prints in some files of /proc. */
+unsigned linux_kernel_device(dev_t device);
+
+/*
+ * An open directory of the FUSE control file system, whether or not it is mounted anywhere
+ * (fsopen(2), fsmount(2): the headers of older glibc have none). The descriptor, or -1 and errno.
+ */
+int linux_open_fuse_control(void);
 
 /* Rows and columns of the terminal `fd` (TIOCGWINSZ; ioctl(2) is variadic). 0 or -1 and errno. */
 int linux_terminal_size(int fd, unsigned short *rows, unsigned short *columns);

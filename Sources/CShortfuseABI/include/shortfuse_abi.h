@@ -12,7 +12,7 @@
 
 enum sf_const {
 	/* Raised with every change below; module and daemon must agree. */
-	SF_ABI_VERSION = 3,
+	SF_ABI_VERSION = 5,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -63,6 +63,10 @@ enum sf_const {
 	SF_REPLY_MAX = 96,
 };
 
+/* sf_attr_slot.attr.flags: else the tick of the first answer, 0: there was none. */
+#define SF_TOLD_ALWAYS 1U         /* the kernel may keep them at once */
+#define SF_TOLD_NEVER 0xffffffffU /* it must not */
+
 /*
  * Set in the file handle of every OPEN answered in kernel; below it the version
  * of the node at that moment. The daemon has nothing open for such a handle and
@@ -93,6 +97,23 @@ struct sf_ctx {
 };
 
 /*
+ * What a learner is given: a request of an attached mount that its daemon has answered, `out` being
+ * the reply and out_size its length.
+ */
+struct sf_learn_ctx {
+	struct sf_ctx head; /* cookie: the connection's count of changes before it was sent */
+	__u64 asked;        /* CLOCK_MONOTONIC in nanoseconds, before it was sent */
+};
+
+/* How long what a daemon answered is true: of a mount that the programs do not serve themselves. */
+enum sf_policy {
+	SF_POLICY_MIRROR,    /* our own daemon keeps the maps exact */
+	SF_POLICY_OWN,       /* as long as the daemon said itself */
+	SF_POLICY_TTL,       /* for ttl_ns, unless a change passes by */
+	SF_POLICY_EXCLUSIVE, /* until a change passes by */
+};
+
+/*
  * READ's: run once for each block that the request touches, with its part of
  * the request in `in` (struct fuse_read_in). `block` mirrors the block of the
  * file: a byte is where it is in there. Fewer bytes than wanted are the end.
@@ -110,6 +131,15 @@ struct sf_config {
 	__u32 data_sets;
 	/* Larger files are opened by the daemon: their data is not kept. */
 	__u64 file_max;
+	/* Seconds for which the kernel may keep names, and attributes that are settled. */
+	__u32 entry_valid;
+	__u32 attr_valid;
+	/* Ticks (2^20 ns) until attributes are settled: NativeCaches.Options. */
+	__u32 settle_ticks;
+	/* enum sf_policy. */
+	__u32 policy;
+	/* Of SF_POLICY_TTL. Longer: fewer requests, older answers. */
+	__u64 ttl_ns;
 };
 
 /*
@@ -133,6 +163,13 @@ struct sf_config {
  *        of. A file's: the page cache may be kept at OPEN if this is the
  *        version; programs set it at RELEASE. 0: the daemon has not opened it
  *        yet. A directory's: its listing is in the kernel.
+ * attr.flags     not the kernel's (for it they are 0): when it was first told
+ *        these attributes, SF_TOLD_*. Programs set it from 0.
+ *
+ * Of an attached mount the programs are the writers, and a node's slot is
+ * sf_slot_hash(nodeid). version is then the connection's count of changes before
+ * the daemon was asked, kept the time (CLOCK_MONOTONIC, ns) at which the
+ * attributes end; grant and xattr_version are not used.
  */
 struct sf_attr_slot {
 	__u32 seq;
@@ -145,6 +182,9 @@ struct sf_attr_slot {
 };
 
 #define SF_GRANT_COUNT 0xffffffffULL
+
+/* Nodeids of other daemons are pointers, hashes, numbers: the upper bits of a product mix all. */
+#define sf_slot_hash(nodeid) ((__u32)(((nodeid)*0x9E3779B97F4A7C15ULL) >> 40))
 
 /* The tag of a nodeid in `grant`; never 0, which marks an unowned slot. */
 #define sf_tag(nodeid, slot_bits) (((nodeid) >> (slot_bits)) + 1)
@@ -164,11 +204,16 @@ struct sf_long_name {
 /*
  * Value of both. nodeid 0: there is no such name. `generation` is never used twice by one daemon,
  * so a reader that finds the same element with the same generation before and after saw the name
- * valid all the while, also if the map recycled the element.
+ * valid all the while, also if the map recycled the element. Of an attached mount it is what
+ * `version` is in a slot.
  */
 struct sf_dentry {
 	__u64 nodeid;
 	__u64 generation;
+	union {
+		__u32 kept;  /* 1: the kernel may keep the answer */
+		__u64 until; /* attached: CLOCK_MONOTONIC, ns */
+	};
 };
 
 /*
@@ -205,8 +250,9 @@ struct sf_reply_key {
 
 /*
  * Value of `replies`: the reply to READLINK, GETXATTR, LISTXATTR or STATFS.
- * Counts while the node's slot has the same xattr_version; STATFS's until
- * `expires`, in nanoseconds of CLOCK_MONOTONIC. `generation` as in sf_dentry.
+ * Counts while the node's slot has the same xattr_version; STATFS's, and all of
+ * an attached mount, until `expires`, in nanoseconds of CLOCK_MONOTONIC.
+ * `generation` as in sf_dentry.
  */
 struct sf_reply {
 	__u64 generation;
@@ -264,28 +310,52 @@ struct sf_layout {
 	struct sf_field dev_fc;         /* fuse_dev.fc */
 	struct sf_field conn_mounts;    /* fuse_conn.mounts */
 	struct sf_field conn_connected; /* fuse_conn.connected */
+	/* For attached mounts. */
+	struct sf_field conn_user_id;             /* fuse_conn.user_id */
+	struct sf_field conn_default_permissions; /* bits */
+	struct sf_field conn_writeback_cache;
+	struct sf_field conn_passthrough; /* size 0: not in this kernel */
+	struct sf_field inode_nodeid;     /* fuse_inode.nodeid */
+	struct sf_field inode_nlookup;
+	struct sf_field inode_lock;
+};
+
+/* What SF_IOC_ATTACH is given a descriptor of. */
+enum sf_attach_kind {
+	SF_ATTACH_DEVICE, /* /dev/fuse of the caller's own mount, which ends with the attachment */
+	SF_ATTACH_MOUNT,  /* the root of any FUSE mount; its daemon goes on without us */
 };
 
 /*
- * Argument of SF_IOC_ATTACH. Closing /dev/shortfuse detaches and aborts the
- * connection: whoever closes it without SF_IOC_DETACH is dying, and may leave a
- * thread behind that waits for a reply from itself.
+ * Argument of SF_IOC_ATTACH. Closing /dev/shortfuse detaches, and with
+ * SF_ATTACH_DEVICE aborts the connection: whoever closes it without SF_IOC_DETACH
+ * is dying, and may leave a thread behind that waits for a reply from itself.
  */
 struct sf_attach {
 	__u32 size; /* sizeof(struct sf_attach) */
 	__u32 abi_version;
-	__s32 fuse_fd; /* the daemon's open /dev/fuse */
+	__s32 fd;   /* what to attach */
+	__u32 kind; /* enum sf_attach_kind */
+	/* SF_ATTACH_MOUNT: for how long a closed handle is given to whoever opens the file again,
+	 * in ns; 0: never, ~0: until it changes. Longer: more opens that the daemon does not see.
+	 */
+	__u64 open_ns;
+	/* So many of them at the most. More: more opens are answered, more files are open in the
+	 * daemon, which may have a limit. */
+	__u32 idle_max;
 	__u32 reserved;
-	__s32 prog_fd[SF_OPCODES]; /* program per opcode, -1: none */
+	__s32 prog_fd[SF_OPCODES];  /* program per opcode, -1: none */
+	__s32 learn_fd[SF_OPCODES]; /* SF_ATTACH_MOUNT: the learner of each, -1: none */
 	struct sf_layout layout;
-	__u32 reserved2;
 };
 
 /*
  * Errors: EPERM no CAP_SYS_ADMIN; EPROTO another ABI version; EFAULT;
- * EBUSY this file or this connection is attached already; EBADF fuse_fd is
- * not /dev/fuse; ENOTCONN it is not mounted or aborted; EINVAL the layout
- * does not fit; EPROTOTYPE a program is not what the hook runs.
+ * EBUSY this file or this connection is attached already; EBADF fd is not
+ * what `kind` says; ENOTCONN it is not mounted or aborted; EINVAL the layout
+ * does not fit; EPROTOTYPE a program is not what the hook runs; EOPNOTSUPP the
+ * mount has a writeback cache, EXDEV it may open files by FUSE passthrough: changes
+ * then do not pass by.
  */
 #define SF_IOC_ATTACH _IO('S', 1)
 /* Detaches and leaves the connection alone. ENOTCONN: nothing is attached. */

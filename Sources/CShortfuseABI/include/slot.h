@@ -24,9 +24,11 @@ __u64 sf_slot_exchange_grant(struct sf_attr_slot *slot, __u64 tag);
 
 /* Writes the attributes as libfuse would send them. Under the lock. */
 void sf_slot_write(struct sf_attr_slot *slot, __u64 nodeid, const struct stat *attributes,
-		   __u64 version, __u32 xattr_version, __u64 kept);
+		   __u64 version, __u32 xattr_version, __u64 kept, __u32 told);
 /* Reads kept, which programs write, too. */
 __u64 sf_slot_kept(const struct sf_attr_slot *slot);
+/* Reads attr.flags, which programs write, too. */
+__u32 sf_slot_told(const struct sf_attr_slot *slot);
 /*
  * True if the slot has these attributes. Not compared are those that a source moves by itself: the
  * time of access, and blocks. Under the lock.

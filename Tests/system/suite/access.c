@@ -28,7 +28,7 @@ static void permission_bits(void)
 				      (who == 2 ? mode : opposite);
 
 			MUST(chmod(name, bits));
-			for_user (who == 0 ? 1000 : 1001, who == 2 ? 1002 : 1000, -1) {
+			for_user(who == 0 ? 1000 : 1001, who == 2 ? 1002 : 1000, -1) {
 				say("mode %03o: %d %d %d, open %d %d", bits, access(name, R_OK),
 				    access(name, W_OK), access(name, X_OK),
 				    open(name, O_RDONLY) >= 0, open(name, O_WRONLY) >= 0);
@@ -48,7 +48,7 @@ static void directories(void)
 		mkdir("d/sub", 0777);
 		MUST(chmod("d/sub", 0777));
 		MUST(chmod("d", 0770 | mode));
-		for_user (1000, 1000, -1) {
+		for_user(1000, 1000, -1) {
 			DO(open("d", O_RDONLY));
 			DO(access("d/f", R_OK));
 			DO(open("d/f", O_RDWR));
@@ -81,7 +81,7 @@ static void sticky_directory(void)
 	MUST(chown("t/b", 1000, 1000));
 	mkdir("t/dir", 0777);
 	MUST(chown("t/dir", 1000, 1000));
-	for_user (1001, 1000, -1) {
+	for_user(1001, 1000, -1) {
 		DO(unlink("t/root"));
 		DO(unlink("t/a"));
 		DO(rename("t/a", "t/c"));
@@ -92,14 +92,14 @@ static void sticky_directory(void)
 		DO(rename("t/own", "t/mine"));
 		DO(unlink("t/mine"));
 	}
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(unlink("t/a"));
 		DO(rename("t/b", "t/c"));
 		DO(rmdir("t/dir"));
 		DO(unlink("t/root"));
 	}
 	MUST(chown("t", 1001, 1001));
-	for_user (1001, 1001, -1) {
+	for_user(1001, 1001, -1) {
 		DO(unlink("t/c"));
 		DO(unlink("t/root"));
 	}
@@ -140,10 +140,10 @@ static void set_group_directory(void)
 	MUST(chown("d", 1, 1234));
 	MUST(chmod("d", 02777));
 	make_all_kinds("d/root");
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		make_all_kinds("d/stranger");
 	}
-	for_user (1000, 1000, 1234, -1) {
+	for_user(1000, 1000, 1234, -1) {
 		make_all_kinds("d/member");
 	}
 	/* Moving takes no group along. */
@@ -157,11 +157,11 @@ static void owners_of_what_is_made(void)
 	umask(0);
 	mkdir("d", 0);
 	MUST(chmod("d", 0777));
-	for_user (1000, 1001, 1002, -1) {
+	for_user(1000, 1001, 1002, -1) {
 		make_all_kinds("d/user");
 		DO(link("d/user-0", "d/hard"));
 	}
-	for_user (0, 5, -1) {
+	for_user(0, 5, -1) {
 		make_all_kinds("d/group");
 	}
 }
@@ -176,7 +176,7 @@ static void supplementary_groups(void)
 	MUST(chmod("d", 0770));
 	make("mine", "");
 	MUST(chown("mine", 1000, 1000));
-	for_user (1000, 1000, 76, 77, -1) {
+	for_user(1000, 1000, 76, 77, -1) {
 		content("f");
 		DO(open("f", O_WRONLY));
 		DO(mkdir("d/new", 0755));
@@ -187,7 +187,7 @@ static void supplementary_groups(void)
 		DO(chown("mine", 1001, -1));
 		DO(chown("f", -1, 77));
 	}
-	for_user (1000, 1000, 76, -1) {
+	for_user(1000, 1000, 76, -1) {
 		content("f");
 		DO(open("d/new", O_RDONLY));
 		DO(chown("mine", -1, 1000));
@@ -234,7 +234,7 @@ static void set_id_programs(void)
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		MUST(chmod("program", modes[i]));
 		say("mode %04o", modes[i]);
-		for_user (1000, 1000, -1) {
+		for_user(1000, 1000, -1) {
 			execute("./program", "--who");
 		}
 	}

@@ -211,7 +211,7 @@ static void setting_times(void)
 	MUST(rename("f", "h"));
 	say_times("g");
 	MUST(chmod("g", 0666));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(utimensat(AT_FDCWD, "g", times, 0));
 		DO(utimensat(AT_FDCWD, "g", NULL, 0));
 		times[0].tv_nsec = times[1].tv_nsec = UTIME_NOW;
@@ -220,7 +220,7 @@ static void setting_times(void)
 		DO(utimensat(AT_FDCWD, "g", times, 0));
 	}
 	MUST(chmod("g", 0644));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(utimensat(AT_FDCWD, "g", NULL, 0));
 	}
 }
@@ -241,7 +241,7 @@ static void file_flags(void)
 	report();
 	DO(ioctl(fd, FS_IOC_GETFLAGS, &flags));
 	say("no dump: %d", !!(flags & FS_NODUMP_FL));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(ioctl(fd, FS_IOC_SETFLAGS, &flags));
 		DO(ioctl(open("f", O_RDONLY), FS_IOC_GETFLAGS, &flags));
 	}

@@ -115,13 +115,13 @@ static void open_flags(void)
 	DO(open("g", O_RDWR | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC));
 	NUMBER(fcntl(open("g", O_WRONLY | O_APPEND), F_GETFL) & (O_APPEND | O_ACCMODE));
 	MUST(chmod("g", 0444));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(open("g", O_RDONLY | O_NOATIME));
 		DO(open("g", O_RDONLY | O_TRUNC));
 		DO(open("new", O_CREAT | O_WRONLY, 0644));
 	}
 	MUST(chmod(".", 0777));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		/* The mode is for later: this descriptor writes. */
 		DO(fd = open("new", O_CREAT | O_WRONLY, 0));
 		NUMBER(write(fd, "x", 1));
@@ -197,7 +197,7 @@ static void locks(void)
 	fd = MUST(open("f", O_RDWR));
 	DO(lock(fd, F_SETLK, F_WRLCK, 10, 5));
 	DO(lock(fd, F_SETLK, F_RDLCK, 20, 0));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		other = MUST(open("f", O_RDWR));
 		say_lock("other", other, F_WRLCK);
 		DO(lock(other, F_SETLK, F_WRLCK, 12, 1));
@@ -209,7 +209,7 @@ static void locks(void)
 	}
 	/* Closing any descriptor of the file lets go of all. */
 	close(open("f", O_RDONLY));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		other = MUST(open("f", O_RDWR));
 		say_lock("other", other, F_WRLCK);
 		DO(lock(other, F_SETLKW, F_WRLCK, 0, 0));

@@ -72,7 +72,7 @@ static void try_access(void)
 		     {1001, 0, 1}};
 
 	for (size_t i = 0; i < sizeof(users) / sizeof(*users); i++) {
-		for_user (users[i].uid, users[i].gid, users[i].more, -1) {
+		for_user(users[i].uid, users[i].gid, users[i].more, -1) {
 			say("access %d %d %d, open %d %d", access("f", R_OK), access("f", W_OK),
 			    access("f", X_OK), open("f", O_RDONLY) >= 0, open("f", O_WRONLY) >= 0);
 		}
@@ -120,17 +120,17 @@ static void lists_of_directories(void)
 	typical(0, 5, 7);
 	MUST(chmod("d/x", 0666));
 	DO(set("d", ACCESS));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(access("d/x", R_OK));
 		DO(open("d", O_RDONLY));
 	}
-	for_user (1001, 2000, -1) {
+	for_user(1001, 2000, -1) {
 		DO(access("d/x", R_OK));
 		DO(open("d/new", O_CREAT | O_WRONLY, 0644));
 	}
 	typical(7, 5, 7);
 	DO(set("d", ACCESS));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(open("d/new", O_CREAT | O_WRONLY, 0644));
 		DO(rename("d/new", "d/newer"));
 		DO(unlink("d/newer"));
@@ -174,7 +174,7 @@ static void lists_are_inherited(void)
 			say_list(name, DEFAULT);
 		}
 	}
-	for_user (1005, 1006, -1) {
+	for_user(1005, 1006, -1) {
 		umask(077);
 		DO(open("d/user", O_CREAT | O_WRONLY, 0666));
 		show("d/user");
@@ -203,19 +203,19 @@ static void setting_lists(void)
 	list.version = 3;
 	DO(set("f", ACCESS));
 	list.version = 2;
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(set("f", ACCESS));
 		DO(removexattr("f", ACCESS));
 		say_list("f", ACCESS);
 	}
 	MUST(chown("f", 1000, 50));
 	MUST(chmod("f", 02770));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(set("f", ACCESS));
 		show("f");
 	}
 	MUST(chmod("f", 02770));
-	for_user (1000, 1000, 50, -1) {
+	for_user(1000, 1000, 50, -1) {
 		DO(set("f", ACCESS));
 		show("f");
 	}

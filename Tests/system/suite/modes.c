@@ -30,7 +30,7 @@ static void clearing_by(mode_t mode, uid_t uid)
 		make("f", "some text");
 		MUST(chown("f", 1000, 1000));
 		MUST(chmod("f", mode));
-		for_user (uid, uid, -1) {
+		for_user(uid, uid, -1) {
 			fd = open("f", O_RDWR);
 			switch (step) {
 			case 0:
@@ -87,19 +87,19 @@ static void modes(void)
 	}
 	MUST(chown("f", 1000, 50));
 	MUST(chown("d", 1000, 50));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(chmod("f", 07777));
 		DO(chmod("d", 07777));
 		show("f");
 		show("d");
 	}
-	for_user (1000, 1000, 50, -1) {
+	for_user(1000, 1000, 50, -1) {
 		DO(chmod("f", 07777));
 		DO(chmod("d", 07777));
 		show("f");
 		show("d");
 	}
-	for_user (1001, 50, -1) {
+	for_user(1001, 50, -1) {
 		DO(chmod("f", 0777));
 		DO(chmod("d", 0777));
 	}

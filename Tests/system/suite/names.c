@@ -313,7 +313,7 @@ static void rename_flags(void)
 	show("c");
 	show("e");
 	MUST(chmod(".", 0777));
-	for_user (1000, 1001, -1) {
+	for_user(1000, 1001, -1) {
 		make("mine", "mine");
 		DO(renameat2(AT_FDCWD, "mine", AT_FDCWD, "moved", RENAME_WHITEOUT));
 		show("mine");
@@ -353,7 +353,7 @@ static void node_types(void)
 	DO(rename("fifo", "moved"));
 	DO(link("null", "zero"));
 	show("zero");
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		DO(mknod("device", S_IFCHR | 0666, makedev(1, 3)));
 		DO(open("block", O_RDONLY));
 	}

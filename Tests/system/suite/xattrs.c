@@ -103,7 +103,7 @@ static void name_spaces(void)
 	names("l");
 	names("p");
 	MUST(chmod("f", 0666));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		names("f");
 		DO(setxattr("f", "user.y", "x", 1, 0));
 		DO(setxattr("f", "trusted.y", "x", 1, 0));
@@ -115,7 +115,7 @@ static void name_spaces(void)
 	}
 	MUST(chmod("f", 0600));
 	MUST(chmod("d", 01777));
-	for_user (1000, 1000, -1) {
+	for_user(1000, 1000, -1) {
 		names("f");
 		DO(setxattr("f", "user.y", "x", 1, 0));
 		DO(getxattr("f", "user.x", value, 10));

@@ -1,0 +1,173 @@
+import DequeModule
+import Glibc
+import Syscall
+import SystemPackage
+
+/// Has the kernel drop names, pages and listings from its own caches, for changes that did not come
+/// through the mount.
+///
+/// The kernel waits for pages that are being read until that READ is replied to, and for a directory
+/// until the request that holds it is. So each such call
+///
+/// 1. is made on a thread of its own, which holds no lock and serves no request: else a READ could wait
+///    for the thread that waits for it;
+/// 2. must not keep /dev/fuse open when the daemon is killed, or a request that nobody will answer keeps
+///    this thread, and with it the process, for ever. The threads have descriptor tables of their own
+///    with nothing but a copy of /dev/fuse in them. All others are closed when the other threads end,
+///    whatever these are doing; whoever waits for that (the module, the guardian) aborts the
+///    connection;
+/// 3. holds up only what concerns the same directory: there is a thread more as long as all are busy.
+public final class CacheDropper: @unchecked Sendable {
+    // Safe to share: guarded by `monitor`.
+    public enum Task: Sendable {
+        /// A name in the directory that the task is queued for.
+        case entry([CChar])
+        /// The pages of a file, or the listing of a directory.
+        case pages(NodeID)
+        /// The attributes of a node that the kernel did not know: repeated until it does, or
+        /// `isForgotten` says that it never will.
+        case attributes(NodeID)
+        /// Nothing: it is done when nobody holds the directory.
+        case turn
+    }
+
+    private struct Item {
+        let task: Task
+        let done: (@Sendable () -> Void)?
+    }
+
+    /// More: one more directory that is held up does not delay the others; each costs a stack.
+    private static let maxThreads = 32
+    /// Between two looks for a node that the kernel does not know yet. Shorter: sooner exact, busier.
+    private static let retryMicroseconds: UInt32 = 1_000
+
+    private let monitor = Monitor()
+    private let notifier: Notifier
+    private let isForgotten: @Sendable (NodeID) -> Bool
+    /// What is to be done, in order, by directory; an empty one is being worked on.
+    private var queues: [NodeID: [Item]] = [:]
+    private var ready: Deque<NodeID> = []
+    private var threads = 0
+    private var idle = 0
+    /// Set when the first thread runs, or cannot.
+    private var outcome: Result<Void, Errno>?
+    private var isStopped = false
+
+    /// - Parameter notifier: started.
+    /// - Throws: `EBADF`, `EAGAIN`; what unshare(2) throws, without which nothing could be dropped.
+    public init(
+        _ notifier: Notifier, isForgotten: @escaping @Sendable (NodeID) -> Bool = { _ in false }
+    ) throws(Errno) {
+        self.notifier = notifier
+        self.isForgotten = isForgotten
+        threads = 1
+        try startThread()
+        let start = monitor.withLock {
+            while true {
+                if let outcome { return outcome }
+                monitor.wait()
+            }
+        }
+        try start.get()
+    }
+
+    /// Has `task` done soon, after all that was queued for the same directory.
+    /// - Parameter done: called afterwards, on a thread that holds no lock; not if the dropper stops.
+    public func drop(
+        _ task: Task, in directory: NodeID, done: (@Sendable () -> Void)? = nil
+    ) {
+        let needsThread = monitor.withLock {
+            if isStopped { return false }
+            if queues[directory] == nil { ready.append(directory) }
+            queues[directory, default: []].append(Item(task: task, done: done))
+            if idle > 0 {
+                monitor.signal()
+                return false
+            }
+            guard threads < Self.maxThreads, !ready.isEmpty else { return false }
+            threads += 1
+            return true
+        }
+        guard needsThread else { return }
+        do throws(Errno) {
+            try startThread()
+        } catch {
+            // Those that there are will come to it.
+            monitor.withLock { threads -= 1 }
+        }
+    }
+
+    /// The pages of `node` are to go, soon.
+    public func drop(_ node: NodeID) { drop(.pages(node), in: node) }
+
+    /// Ends the threads, when they have ended what they are doing. They are not waited for.
+    public func stop() {
+        monitor.withLock {
+            isStopped = true
+            queues = [:]
+            ready = []
+            monitor.broadcast()
+        }
+    }
+
+    private func startThread() throws(Errno) {
+        guard let device = notifier.descriptor else { throw .badFileDescriptor }
+        try Worker("drop") { [self] in run(device) }.detach()
+    }
+
+    private func run(_ device: FileDescriptor) {
+        // Without a table of its own the thread might keep the process from ending.
+        let start = Result { () throws(Errno) in try Syscall.keepOnly(device) }
+        monitor.withLock {
+            if outcome == nil { outcome = start }
+            if case .failure = start { threads -= 1 }
+            monitor.broadcast()
+        }
+        if case .failure = start { return }
+        while let (directory, items) = next() {
+            for item in items {
+                perform(item.task, in: directory, device)
+                item.done?()
+            }
+            finish(directory)
+        }
+    }
+
+    /// All that is queued for one directory, of which nobody else takes more until `finish`.
+    private func next() -> (NodeID, [Item])? {
+        monitor.withLock {
+            idle += 1
+            defer { idle -= 1 }
+            while ready.isEmpty, !isStopped { monitor.wait() }
+            guard !isStopped, let directory = ready.popFirst() else { return nil }
+            let items = queues[directory] ?? []
+            queues[directory] = []
+            return (directory, items)
+        }
+    }
+
+    private func finish(_ directory: NodeID) {
+        monitor.withLock {
+            if queues[directory]?.isEmpty ?? true {
+                queues[directory] = nil
+            } else {
+                ready.append(directory)
+            }
+        }
+    }
+
+    private func perform(_ task: Task, in directory: NodeID, _ device: FileDescriptor) {
+        switch task {
+        case .entry(let name): Notifier.dropEntry(directory, name, device)
+        case .pages(let node): _ = Notifier.dropPages(of: node, device)
+        // No file has this name, and the kernel takes the directory's lock before it looks.
+        case .turn: Notifier.dropEntry(directory, "/", device)
+        case .attributes(let node):
+            while !Notifier.dropAttributes(of: node, device), !isForgotten(node),
+                !monitor.withLock({ isStopped })
+            {
+                usleep(Self.retryMicroseconds)
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import CShortfuseABI
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// The kernel's share of a mount whose daemon is somebody else's: the programs keep what the daemon
+/// answers, and answer it again as long as a policy says.
+///
+/// Nobody publishes or revokes here. The module voids what a request changes before the daemon sees
+/// it, see "Attached mounts" in docs/architecture.md.
+public final class AttachedCache: Sendable {
+    /// How long an answer of the daemon is true.
+    public enum Policy: Sendable, Equatable {
+        /// As long as the daemon said itself. What FUSE has no time-out for (names that do not exist,
+        /// extended attributes, STATFS): as long as the shortest time-out that it gave.
+        case own
+        /// So long, unless a change passes by.
+        case ttl(milliseconds: Int)
+        /// Until a change or a notification of the daemon's passes by.
+        case exclusive
+    }
+
+    private let object: BPFObject
+    private let policy: Policy
+    private let pins: PinDirectory
+    private let device = Mutex<CInt>(-1)
+
+    /// Loads programs and maps, and pins the maps.
+    /// - Parameters:
+    ///   - entries: nodes, names and short replies that are kept, a power of two; 128, about 130 and
+    ///     about 230 bytes each.
+    ///   - pinDirectory: on a BPF file system.
+    public init(
+        policy: Policy, entries: Int, pinDirectory: String
+    ) throws(KernelCacheError) {
+        guard (64...1 << 24).contains(entries), entries.nonzeroBitCount == 1 else {
+            throw .invalidSlots(entries)
+        }
+        object = try BPFObject(
+            config: sf_config(
+                slot_bits: UInt32(entries.trailingZeroBitCount), data_sets: 1, file_max: 0,
+                entry_valid: 0, attr_valid: 0, settle_ticks: 0, policy: policy.number,
+                ttl_ns: policy.nanoseconds),
+            names: UInt32(entries))
+        self.policy = policy
+        pins = try PinDirectory(making: pinDirectory)
+        try object.pin(in: pinDirectory)
+    }
+
+    deinit { close() }
+
+    /// Begins to answer for the mount of which `root` is the root, open.
+    /// - Parameter openFiles: how many files that were closed may be open in the daemon, to be opened
+    ///   again by the same handle without asking it; none with `own`.
+    public func attach(root: CInt, openFiles: UInt32) throws(KernelCacheError) {
+        let opened = try object.attach(
+            root, as: SF_ATTACH_MOUNT,
+            openNanoseconds: openFiles > 0 ? policy.openNanoseconds : 0, openFiles: openFiles)
+        device.withLock { $0 = opened }
+    }
+
+    /// Ends it, removes the pins, and lets the daemon go on.
+    public func close() {
+        device.withLock {
+            if $0 >= 0 { Glibc.close($0) }
+            $0 = -1
+        }
+        pins.remove()
+    }
+}
+
+extension AttachedCache.Policy {
+    fileprivate var number: UInt32 {
+        switch self {
+        case .own: SF_POLICY_OWN.rawValue
+        case .ttl: SF_POLICY_TTL.rawValue
+        case .exclusive: SF_POLICY_EXCLUSIVE.rawValue
+        }
+    }
+
+    /// FUSE has no time-out for an open file.
+    fileprivate var openNanoseconds: UInt64 {
+        switch self {
+        case .own: 0
+        case .ttl: nanoseconds
+        case .exclusive: .max
+        }
+    }
+
+    fileprivate var nanoseconds: UInt64 {
+        if case .ttl(let milliseconds) = self {
+            UInt64(max(milliseconds, 0)) * 1_000_000
+        } else {
+            0
+        }
+    }
+}

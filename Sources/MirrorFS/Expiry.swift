@@ -1,0 +1,55 @@
+import Syscall
+import SystemPackage
+
+/// Calls somebody at intervals, on a thread of its own. That sleeps without a limit while there is nothing
+/// to do.
+final class Expiry: @unchecked Sendable {
+    // Safe to share: guarded by `monitor`.
+    private let monitor = Monitor()
+    private var isStopped = false
+    private var worker: Worker?
+
+    /// Once; without effect after `stop`.
+    /// - Parameters:
+    ///   - isNeeded: false while there is nothing to do. When that changes, `wake` is to be called.
+    ///   - expire: called so many milliseconds after it was needed, or was called before.
+    /// - Throws: `EAGAIN` if there can be no more threads.
+    func start(
+        _ name: String, milliseconds: Int,
+        while isNeeded: @escaping @Sendable () -> Bool = { true },
+        _ expire: @escaping @Sendable () -> Void
+    ) throws(Errno) {
+        let start = monitor.withLock { () -> Result<Void, Errno> in
+            if isStopped { return .success(()) }
+            return Result { () throws(Errno) in
+                worker = try Worker(name) { [self] in
+                    while waits(milliseconds, while: isNeeded) { expire() }
+                }
+            }
+        }
+        try start.get()
+    }
+
+    /// There is something to do again.
+    func wake() { monitor.withLock { monitor.signal() } }
+
+    /// Ends the thread and waits for it, unless that is the caller.
+    func stop() {
+        let running = monitor.withLock {
+            isStopped = true
+            monitor.broadcast()
+            defer { worker = nil }
+            return worker
+        }
+        running?.join()
+    }
+
+    /// False: the end.
+    private func waits(_ milliseconds: Int, while isNeeded: () -> Bool) -> Bool {
+        monitor.withLock {
+            while !isNeeded(), !isStopped { monitor.wait() }
+            monitor.wait(milliseconds: milliseconds) { isStopped }
+            return !isStopped
+        }
+    }
+}

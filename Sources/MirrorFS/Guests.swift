@@ -1,0 +1,54 @@
+import FuseSession
+import Synchronization
+import Syscall
+import SystemPackage
+
+/// The open nodes on other mounts than SOURCE's own. They are closed as soon as they are idle, or
+/// umount(8) would find the mount busy though nobody uses it.
+final class Guests: Sendable {
+    private struct State {
+        var open: Set<NodeID> = []
+        var release: (@Sendable ([NodeID]) -> Void)?
+        var isReleasing = false
+    }
+
+    /// Milliseconds between two looks; what was not used between two is closed. Longer: umount(8) has to
+    /// wait longer. Shorter: what is used now and then is opened anew more often.
+    private static let interval = 1_000
+
+    private let state = Mutex(State())
+    private let expiry = Expiry()
+
+    /// - Parameter release: closes those of the given nodes that were not used since the last time.
+    func start(_ release: @escaping @Sendable ([NodeID]) -> Void) {
+        state.withLock { $0.release = release }
+    }
+
+    func insert(_ node: NodeID) {
+        let (release, isFirst) = state.withLock { state in
+            let isFirst = state.open.isEmpty
+            state.open.insert(node)
+            let starts = !state.isReleasing && state.release != nil
+            state.isReleasing = state.isReleasing || starts
+            return (starts ? state.release : nil, isFirst)
+        }
+        if isFirst { expiry.wake() }
+        guard let release else { return }
+        do throws(Errno) {
+            try expiry.start(
+                "release", milliseconds: Self.interval,
+                while: { [self] in state.withLock { !$0.open.isEmpty } },
+                { [self] in release(state.withLock { Array($0.open) }) })
+        } catch {
+            // They stay open, like all others; the next one tries again.
+            state.withLock { $0.isReleasing = false }
+        }
+    }
+
+    func remove(_ node: NodeID) {
+        state.withLock { _ = $0.open.remove(node) }
+    }
+
+    /// Ends the thread and waits for it.
+    func stop() { expiry.stop() }
+}

@@ -1,0 +1,150 @@
+import ArgumentParser
+import Glibc
+import KernelCache
+import SystemPackage
+
+struct Attach: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answers for a FUSE mount that another daemon serves.",
+        discussion: """
+            Any FUSE mount, while programs use it; its daemon is not changed and does not notice. What \
+            it answers is kept in the kernel, and answered again there: names, names that do not \
+            exist, attributes, extended attributes, statfs. Whatever the mount is asked to change is \
+            forgotten before the daemon is asked.
+
+            --policy says how long an answer is true:
+              own          as long as the daemon said itself, and what FUSE has no time-out for as
+                           long as the shortest time-out that it gave (default). Right for any mount:
+                           nothing becomes older than it could be without shortfuse
+              ttl=SECONDS  for so long, unless a change passes through this mount. For what others
+                           change, too, where a few seconds do not matter: sshfs, s3fs, rclone
+              exclusive    until a change, or a notification of the daemon's, passes here. Only for
+                           what nobody changes but through this mount: squashfuse and other archives,
+                           bindfs, mergerfs, gocryptfs, fuse-overlayfs on directories of their own
+
+            With ttl and exclusive a file that was opened for reading and closed is opened again \
+            without asking, unless --opens no is given: give it if the daemon must see each open and close \
+            (it checks freshness then, or counts). A daemon is told of a last close up to ten seconds late.
+
+            Without default_permissions the daemon decides who may: then only the user who mounted \
+            is answered.
+
+            Examples:
+              shortfuse attach /home/me/remote
+              shortfuse attach --policy exclusive /mnt/archive
+              shortfuse status /mnt/archive
+              shortfuse detach /mnt/archive
+            """)
+
+    @Option(help: "How long an answer is true: own, ttl=SECONDS or exclusive.")
+    var policy = AttachPolicy.own
+
+    enum Opens: String, ExpressibleByArgument, CaseIterable { case yes, no }
+
+    @Option(
+        help: """
+            Whether a file that was closed is opened again without asking, by the handle that the daemon \
+            gave before.
+            """)
+    var opens = Opens.yes
+
+    @Option(
+        help: ArgumentHelp(
+            "How many such files may be open in the daemon; keep it well below its limit (ulimit -n).",
+            valueName: "n"))
+    var openFiles: UInt32 = 512
+
+    @Option(
+        help: ArgumentHelp(
+            "How many files' attributes and names the kernel keeps, a power of two; about 500 bytes "
+                + "each.", valueName: "n"))
+    var cacheEntries = 65536
+
+    @Flag(
+        name: [.customShort("f"), .long],
+        help: "Stay in the foreground; Ctrl-C detaches.")
+    var foreground = false
+
+    /// Set by `Background`, as of `mount`.
+    @Option(help: .hidden)
+    var readyDescriptor: CInt?
+
+    @Argument(help: "Where the mount is.")
+    var mountpoint: Path
+
+    func validate() throws {
+        guard Mount.isCacheEntries(cacheEntries) else {
+            throw ValidationError(
+                "--cache-entries \(cacheEntries): give a power of two from 64 to 16777216")
+        }
+    }
+
+    func run() throws {
+        guard geteuid() == 0 else { throw Failure("attach: not root; run it with sudo") }
+        if readyDescriptor == nil, !foreground {
+            return try Background.start(arguments: daemonArguments, isQuiet: false)
+        }
+        let line = readyDescriptor.map { Line(descriptor: $0) }
+        do {
+            try AttachedDaemon(
+                mountpoint: mountpoint, policy: policy, entries: cacheEntries,
+                openFiles: opens == .yes ? openFiles : 0
+            )
+            .run(line)
+        } catch {
+            guard let line, line.send(.failed("\(error)")) else { throw error }
+            throw ExitCode.failure
+        }
+    }
+
+    private func daemonArguments(readyDescriptor: CInt) -> [String] {
+        ["attach", "--ready-descriptor", "\(readyDescriptor)", "--policy", policy.text]
+            + ["--cache-entries", "\(cacheEntries)", "--opens", opens.rawValue]
+            + ["--open-files", "\(openFiles)", "--", mountpoint.argument]
+    }
+}
+
+struct Detach: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ends what attach began; the mount and its daemon go on.",
+        discussion: """
+            Example:
+              shortfuse detach /mnt/archive
+            """)
+
+    @Argument(help: "Where the mount is.")
+    var mountpoint: Path
+
+    /// The counts of lookups are settled meanwhile.
+    private static let patience = Duration.seconds(20)
+
+    func run() throws {
+        guard geteuid() == 0 else { throw Failure("detach: not root; run it with sudo") }
+        let mountpoint = try KnownMounts.place(self.mountpoint)
+        let runtime = RuntimeDirectory(mountpoint: mountpoint)
+        guard let state = try runtime.state(), state.attached != nil else {
+            throw Failure(
+                "\(mountpoint): shortfuse is not attached to it; `shortfuse status` lists the mounts"
+            )
+        }
+        guard state.process.isAlive else {
+            try runtime.clearAttached()
+            print("\(mountpoint): cleaned up after a process that was gone")
+            return
+        }
+        guard kill(state.process.pid, SIGTERM) == 0 || errno == ESRCH else {
+            throw Failure("\(mountpoint): process \(state.process.pid): \(Errno.last)")
+        }
+        let clock = ContinuousClock()
+        let end = clock.now + Self.patience
+        while state.process.isAlive {
+            guard clock.now < end else {
+                throw Failure(
+                    "\(mountpoint): process \(state.process.pid) has not ended after "
+                        + "\(Self.patience); kill it")
+            }
+            usleep(5_000)
+        }
+        try runtime.clearAttached()
+    }
+}

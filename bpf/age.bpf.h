@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Of an attached mount: when what is in the maps was learned, and until when it is true. */
+#ifndef SHORTFUSE_AGE_BPF_H
+#define SHORTFUSE_AGE_BPF_H
+
+#include "maps.bpf.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+#define FOREVER (~0ULL)
+
+/*
+ * The shortest time-out, in ns, that the daemon gave with a name or attributes: what FUSE has no
+ * time-out for is true for as long. And none of our answers gives the kernel more.
+ */
+__u64 shortest_valid SEC(".data.own") = FOREVER;
+
+static __always_inline int is_attached_mount(void)
+{
+	return config.policy != SF_POLICY_MIRROR;
+}
+
+/* What an answer was made of: the oldest of what was learned, and the first to end. */
+struct age {
+	__u64 learned;
+	__u64 until;
+};
+
+static __always_inline void age_add(struct age *age, __u64 learned, __u64 until)
+{
+	if (learned < age->learned)
+		age->learned = learned;
+	if (until < age->until)
+		age->until = until;
+}
+
+/* False if it is over. Else for how long the kernel may keep the answer. */
+static __always_inline int age_left(const struct age *age, __u64 *left)
+{
+	__u64 now = bpf_ktime_get_ns(), shortest = shortest_valid;
+
+	if (age->until <= now)
+		return 0;
+	*left = age->until - now;
+	if (shortest < *left)
+		*left = shortest;
+	return 1;
+}
+
+static __always_inline __u64 valid_ns(__u64 seconds, __u32 nsec)
+{
+	/* More is for ever, and would overflow. */
+	return seconds > 1ULL << 32 ? FOREVER : seconds * NSEC_PER_SEC + nsec;
+}
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Changes of an attached mount that nobody waits for: RELEASE of a file that was
+ * written, direct and mapped writes. They end when fs/fuse calls args->end, so that is
+ * ours meanwhile. May be sent with spinlocks held.
+ */
+#include <linux/hashtable.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include "foreign.h"
+
+struct sf_pending {
+	struct hlist_node entry;
+	struct fuse_args *args;
+	sf_end_fn end;
+	struct sf_foreign *foreign;
+	struct sf_change change;
+};
+
+static DEFINE_HASHTABLE(sf_pendings, 8);
+static DEFINE_SPINLOCK(sf_pendings_lock);
+
+static struct sf_pending *sf_pending_take(const struct fuse_args *args)
+{
+	struct sf_pending *pending;
+	unsigned long flags;
+
+	spin_lock_irqsave(&sf_pendings_lock, flags);
+	hash_for_each_possible(sf_pendings, pending, entry, (unsigned long)args) {
+		if (pending->args == args) {
+			hash_del(&pending->entry);
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&sf_pendings_lock, flags);
+	return pending;
+}
+
+static void sf_pending_end(struct sf_pending *pending)
+{
+	sf_end(pending->foreign, &pending->change);
+	if (atomic_dec_and_test(&pending->foreign->pending))
+		wake_up_all(&pending->foreign->quiet);
+	sf_foreign_put(pending->foreign);
+	kfree(pending);
+}
+
+static void sf_watched_end(struct fuse_mount *fm, struct fuse_args *args, int error)
+{
+	struct sf_pending *pending = sf_pending_take(args);
+	sf_end_fn end = pending->end;
+
+	sf_pending_end(pending);
+	end(fm, args, error);
+	module_put(THIS_MODULE);
+}
+
+/* Has `args` watched until it ends. False if that is not needed, or not possible. */
+static bool sf_watch_end(struct sf_foreign *foreign, struct fuse_args *args,
+			 const struct sf_change *change)
+{
+	sf_end_fn *end = SF_AT(args, end);
+	struct sf_pending *pending = *end ? kmalloc(sizeof(*pending), GFP_ATOMIC) : NULL;
+	unsigned long flags;
+
+	sf_begin(foreign, change);
+	/* A change whose end cannot be told is under way for ever: what it concerns is not
+	 * answered. */
+	if (!pending)
+		return false;
+	atomic_inc(&foreign->pending);
+	pending->args = args;
+	pending->end = *end;
+	pending->foreign = foreign;
+	pending->change = *change;
+	spin_lock_irqsave(&sf_pendings_lock, flags);
+	hash_add(sf_pendings, &pending->entry, (unsigned long)args);
+	spin_unlock_irqrestore(&sf_pendings_lock, flags);
+	*end = sf_watched_end;
+	return true;
+}
+
+void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args)
+{
+	static const struct sf_change nothing;
+	sf_end_fn end = *(sf_end_fn *)SF_AT(args, end);
+	int error;
+
+	refcount_inc(&foreign->refs);
+	__module_get(THIS_MODULE);
+	if (!sf_watch_end(foreign, args, &nothing)) {
+		sf_foreign_put(foreign);
+		module_put(THIS_MODULE);
+		error = sf_ask_background(fm, args, GFP_KERNEL | __GFP_NOFAIL);
+		if (error)
+			end(fm, args, error);
+		return;
+	}
+	error = sf_ask_background(fm, args, GFP_KERNEL | __GFP_NOFAIL);
+	if (error)
+		sf_watched_end(fm, args, error);
+}
+
+int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
+{
+	struct sf_change change;
+	struct sf_foreign *foreign = sf_watched(fm, args, &change);
+	struct sf_pending *pending;
+	int result;
+
+	if (foreign && !sf_changes(&change) && *(u32 *)SF_AT(args, opcode) == FUSE_RELEASE) {
+		if (sf_handle_keep(foreign, fm, args)) {
+			result = 0;
+			goto out;
+		}
+		sf_handle_closed(foreign, *(u64 *)SF_AT(args, nodeid), *(u64 *)sf_in(args, 0, 8));
+	}
+	if (!foreign || !sf_changes(&change) || !sf_watch_end(foreign, args, &change)) {
+		result = sf_ask_background(fm, args, gfp);
+		goto out;
+	}
+	/* Now it is the end's, with the reference to the module. */
+	result = sf_ask_background(fm, args, gfp);
+	if (!result)
+		return 0;
+	pending = sf_pending_take(args);
+	*(sf_end_fn *)SF_AT(args, end) = pending->end;
+	sf_pending_end(pending);
+	foreign = NULL;
+out:
+	if (foreign)
+		sf_foreign_put(foreign);
+	module_put(THIS_MODULE);
+	return result;
+}

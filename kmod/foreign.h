@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A connection whose daemon knows nothing of us: see docs/architecture.md, "Attached mounts". */
+#ifndef SHORTFUSE_FOREIGN_H
+#define SHORTFUSE_FOREIGN_H
+
+#include <linux/atomic.h>
+#include <linux/processor.h> /* list_bl.h forgets it */
+#include <linux/list_bl.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include "fault.h"
+#include "shortfuse.h"
+
+/* More bits: fewer answers are void because something else with the same stripe changed; 16 bytes
+ * each. */
+#define SF_STRIPE_BITS 14
+/* Buckets of the node table. More: shorter chains with many nodes; 8 bytes each. */
+#define SF_NODE_BITS 14
+/* Buckets of the open handles. */
+#define SF_HANDLE_BITS 10
+
+/* The last change of whatever falls on it. */
+struct sf_stripe {
+	atomic_t changing; /* changes under way */
+	atomic64_t seq;    /* the count of changes when the last one began or ended */
+};
+
+struct sf_foreign {
+	struct hlist_node entry;
+	refcount_t refs;
+	struct fuse_conn *conn;
+	struct bpf_prog *learners[SF_OPCODES];
+	/* Without default_permissions the daemon decides who may: only this caller is answered. */
+	kuid_t uid;
+	bool any_uid;
+	atomic64_t seq;       /* counts the beginnings and ends of changes */
+	struct sf_stripe all; /* changes of which nobody knows what they concern */
+	struct sf_stripe *stripes;
+	struct hlist_bl_head *nodes;
+	struct hlist_bl_head *handles;
+	/* For how long a handle may be given out again; 0: never, U64_MAX: until something changes.
+	 */
+	u64 open_ns;
+	int idle_max;
+	atomic_t idle; /* handles whose RELEASE is kept */
+	bool is_ending;
+	bool locks; /* somebody has locked something: a FLUSH may unlock it */
+	struct delayed_work aging;
+	atomic_t pending; /* background requests that are watched */
+	wait_queue_head_t quiet;
+};
+
+/* What a stripe is of. */
+enum sf_kind {
+	SF_NODE,
+	SF_XATTR,
+	SF_NAME,
+	SF_LISTING
+};
+
+/* What a request changes. */
+struct sf_change {
+	u32 stripes[12];
+	u8 count;
+	bool is_all;
+	u8 closing; /* of these nodes no handle must be open when it is sent */
+	u64 closes[2];
+};
+
+/* stripes.c */
+u32 sf_stripe_of(enum sf_kind kind, u64 nodeid);
+u32 sf_stripe_of_name(u64 parent, const void *name, u32 size);
+void sf_begin(struct sf_foreign *foreign, const struct sf_change *change);
+void sf_end(struct sf_foreign *foreign, const struct sf_change *change);
+/* A change that is over, or that somebody else has made. */
+void sf_touch(struct sf_foreign *foreign, const struct sf_change *change);
+bool sf_unchanged(const struct sf_foreign *foreign, u32 stripe, u64 since);
+bool sf_all_unchanged(const struct sf_foreign *foreign, u64 since);
+
+/* changes.c */
+void sf_change_of(struct sf_attachment *attachment, const struct fuse_args *args,
+		  struct sf_change *change);
+/* The argument at `index` of a request, at least `size` bytes of it; NULL if it is not so. */
+const void *sf_in(const struct fuse_args *args, u32 index, u32 size);
+
+/* nodes.c */
+int sf_nodes_init(void);
+void sf_nodes_exit(void);
+/* The daemon has counted a lookup of nodeid that the kernel has not forgotten yet. */
+void sf_node_seen(struct sf_foreign *foreign, u64 nodeid);
+/* Counts one lookup more, if the node is known and nothing changed it since. */
+bool sf_node_grant(struct sf_foreign *foreign, u64 nodeid, u64 since);
+/* Takes off `count` what the daemon has not counted, and returns the rest, which it is to be told.
+ */
+u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count);
+/* Takes what the daemon has not counted off the kernel's own counts. False if some is left. */
+bool sf_nodes_settle(struct sf_foreign *foreign);
+void sf_nodes_free(struct sf_foreign *foreign);
+
+/* handles.c */
+void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, u64 since,
+		      u64 asked);
+bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number);
+void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number);
+/* RELEASE: true if it is kept. */
+bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
+/* OPEN: true if it is answered, by a handle that was kept. */
+bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args);
+/* Sends what is kept of nodeid, 0: of all, and waits for the daemon a while. */
+void sf_handles_send(struct sf_foreign *foreign, u64 nodeid);
+void sf_handles_age(struct work_struct *work);
+void sf_handles_free(struct sf_foreign *foreign);
+
+/* background.c: sends a request that nobody waits for, until it has ended. */
+void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
+
+/* foreign.c */
+/* What a name was last known to be of, if that is still true. */
+bool sf_known_child(struct sf_attachment *attachment, const struct fuse_args *args, u64 parent,
+		    u32 index, u64 *nodeid);
+struct sf_foreign *sf_foreign_new(struct fuse_conn *conn, const struct sf_attach *request);
+void sf_foreign_put(struct sf_foreign *foreign);
+/* Detached: counts are settled, then it is let go. */
+void sf_foreign_end(struct sf_foreign *foreign);
+/* The connection of the mount that `file` is the root of. */
+struct fuse_conn *sf_foreign_conn(const struct file *file, const struct sf_layout *layout);
+/* Whether the answer that a program gave is still true, and the lookup that it grants counted. */
+/* OPEN and FLUSH. */
+long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *args);
+/* Whether nodeid is known to have no other name. */
+bool sf_known_single(struct sf_attachment *attachment, u64 nodeid);
+bool sf_foreign_permits(struct sf_foreign *foreign, const struct sf_ctx *ctx);
+/* With a reference, what the request is of, if it is attached; and what it changes. */
+struct sf_foreign *sf_watched(struct fuse_mount *fm, const struct fuse_args *args,
+			      struct sf_change *change);
+bool sf_changes(const struct sf_change *change);
+
+#endif
