@@ -142,23 +142,7 @@ extension Block {
         return entries
     }
 
-    /// ls(1) with `options` on a directory below the working one.
-    func timeList(_ options: [String], _ count: Int) -> ProbeError? {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
-        let fixed = (["ls"] + options).map { strdup($0) }
-        defer { for argument in fixed { free(argument) } }
-        // One locale for all: sorting is not what is measured.
-        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("LC_ALL=C"), nil]
-        defer { free(environment[0]) }
-        return time(count) { call in
-            var arguments = fixed + [call.path, nil]
-            var child = pid_t()
-            var status: CInt = 0
-            return posix_spawn(&child, "/bin/ls", &actions, nil, &arguments, &environment) == 0
-                && waitpid(child, &status, 0) == child && status == 0
-        }
+    func timeCommand(_ command: Command, _ count: Int) -> ProbeError? {
+        time(count) { call in command.run(on: call.path) }
     }
 }

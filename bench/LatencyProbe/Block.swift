@@ -81,9 +81,12 @@ final class Block {
             case .writeSequential, .write4K: try timeWrite(root, count)
             case .writeRead4K: try timeWriteRead(root, count)
             case .readdirLarge: timeReaddir(root, count)
-            case .list: timeList([], count)
-            case .listRecursive: timeList(["-R"], count)
-            case .listLong: timeList(["-l"], count)
+            case .list: timeCommand(Command(["ls"]), count)
+            case .listRecursive: timeCommand(Command(["ls", "-R"]), count)
+            case .listLong: timeCommand(Command(["ls", "-l"]), count)
+            case .statfs: timeStatfs(count)
+            case .gitStatus: timeCommand(Repository.status, count)
+            case .pythonImports: timeCommand(PythonModules.importAll, count)
             }
         if let failure { throw failure }
     }
@@ -176,6 +179,16 @@ final class Block {
         return time(count) { call in
             // Few bytes: the kernel allocates and clears as many as are asked for.
             getxattr(call.path, "user.absent", buffer, 256) == -1 && errno == ENODATA
+        }
+    }
+
+    /// statvfs(3) is statfs(2), and takes no directory, either.
+    private func timeStatfs(_ count: Int) -> ProbeError? {
+        var status = statvfs()
+        return time(count) { call in
+            statvfs(call.path, &status) == 0
+        } isRight: { _ in
+            status.f_blocks > 0
         }
     }
 

@@ -26,6 +26,9 @@ struct DataSet {
     let written = LargeFile(path: "large/written", size: 16 << 20, seed: seed(7, 0))
     /// 100,000 files in one directory.
     let crowd = Crowd(path: "crowd", count: 100_000)
+    /// 2,000 files in 20 directories, all committed.
+    let repository = Repository(path: "repository", count: 2000, seed: seed(8, 0))
+    let modules = PythonModules(path: "python", count: 100)
 
     /// Files for each operation that does not use all of `small`: a few rounds make a 99th
     /// percentile of them.
@@ -67,6 +70,8 @@ struct DataSet {
         if !operations.isDisjoint(with: [.readdirLarge, .list, .listRecursive, .listLong]) {
             entries.append(crowd)
         }
+        if operations.contains(.gitStatus) { entries.append(repository) }
+        if operations.contains(.pythonImports) { entries.append(modules) }
         return entries
     }
 

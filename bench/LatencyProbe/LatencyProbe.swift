@@ -50,6 +50,9 @@ struct LatencyProbe: ParsableCommand {
               readdir-large           openat, getdents64 of all, close: one call for
                                       a directory of 100,000 empty files
               ls, ls-R, ls-l          that command on it
+              statfs                  statfs; 100 files
+              git-status              git status of 2,000 files
+              python-imports          python3 that imports 100 modules
             --prepare makes the files of these only if they are named, too.
 
             Example:

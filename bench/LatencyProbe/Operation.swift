@@ -27,6 +27,9 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
     case list = "ls"
     case listRecursive = "ls-R"
     case listLong = "ls-l"
+    case statfs
+    case gitStatus = "git-status"
+    case pythonImports = "python-imports"
 
     /// Those that are measured unless others are named: the rest take long, or much room.
     static var usual: ArraySlice<Operation> {
@@ -41,7 +44,7 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         case .openReadClose1K: dataSet.size1K
         case .openReadClose16K, .mmapRead: dataSet.size16K
         case .openReadClose64K: dataSet.size64K
-        case .openReadCloseDirect, .getxattrAbsent: dataSet.someSmall
+        case .openReadCloseDirect, .getxattrAbsent, .statfs: dataSet.someSmall
         case .readlink: dataSet.links
         // Twice, for two samples a round: each takes as long as 1,000 calls of stat.
         case .readdirStat: [dataSet.listing, dataSet.listing]
@@ -52,6 +55,8 @@ enum Operation: String, CaseIterable, ExpressibleByArgument {
         case .writeSequential: dataSet.written.chunks
         case .write4K, .writeRead4K: dataSet.written.scattered(1000)
         case .readdirLarge, .list, .listRecursive, .listLong: [dataSet.crowd]
+        case .gitStatus: [dataSet.repository]
+        case .pythonImports: [dataSet.modules]
         }
     }
 
