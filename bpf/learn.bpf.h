@@ -150,6 +150,16 @@ int sf_learn_statfs(struct sf_learn_ctx *ctx)
 	return 0;
 }
 
+SEC("syscall")
+int sf_learn_readlink(struct sf_learn_ctx *ctx)
+{
+	struct sf_reply_key key = {.nodeid = ctx->head.nodeid, .opcode = FUSE_READLINK};
+
+	if (!ctx->head.error)
+		learn_reply(ctx, &key);
+	return 0;
+}
+
 /* What there is not, and values that were asked for: with size 0 only a length was. */
 static __always_inline int is_xattr_reply(const struct sf_learn_ctx *ctx)
 {

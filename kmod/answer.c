@@ -212,7 +212,8 @@ static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
 
 	if (!attachment || opcode >= SF_OPCODES)
 		return SF_ASK_DAEMON;
-	if (attachment->foreign && (opcode == FUSE_OPEN || opcode == FUSE_FLUSH))
+	if (attachment->foreign &&
+	    (opcode == FUSE_OPEN || opcode == FUSE_OPENDIR || opcode == FUSE_FLUSH))
 		return sf_answer_handle(attachment, args);
 	if (opcode == FUSE_READ && !attachment->foreign)
 		sf_note_read(args);

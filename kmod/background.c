@@ -106,10 +106,12 @@ int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp
 {
 	struct sf_change change;
 	struct sf_foreign *foreign = sf_watched(fm, args, &change);
+	u32 opcode = *(u32 *)SF_AT(args, opcode);
 	struct sf_pending *pending;
 	int result;
 
-	if (foreign && !sf_changes(&change) && *(u32 *)SF_AT(args, opcode) == FUSE_RELEASE) {
+	if (foreign && !sf_changes(&change) &&
+	    (opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)) {
 		if (sf_handle_keep(foreign, fm, args)) {
 			result = 0;
 			goto out;

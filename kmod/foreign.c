@@ -207,7 +207,7 @@ bool sf_known_single(struct sf_attachment *attachment, u64 nodeid)
 }
 
 /* The reply to `args`, if it is one that a program is shown. */
-static bool sf_gather_reply(struct sf_ctx *ctx, const struct fuse_args *args, ssize_t result)
+static bool sf_gather_reply(struct sf_ctx *ctx, struct fuse_args *args, ssize_t result)
 {
 	const void *out = SF_AT(args, out_args);
 
@@ -215,17 +215,19 @@ static bool sf_gather_reply(struct sf_ctx *ctx, const struct fuse_args *args, ss
 	ctx->out_size = 0;
 	if (result < 0)
 		return true;
-	if (*(u8 *)SF_AT(args, out_numargs) != 1 || sf_flag(args, sf_layout.out_pages))
+	if (*(u8 *)SF_AT(args, out_numargs) != 1)
 		return false;
 	ctx->out_size = *(u32 *)SF_AT(out, out_arg_size);
 	if (ctx->out_size > SF_OUT_MAX)
 		return false;
+	if (sf_flag(args, sf_layout.out_pages))
+		return sf_pages_get(args, ctx->out, ctx->out_size);
 	memcpy(ctx->out, *(void **)SF_AT(out, out_arg_value), ctx->out_size);
 	return true;
 }
 
-static noinline void sf_learn(struct sf_foreign *foreign, const struct fuse_args *args,
-			      ssize_t result, u64 since, u64 asked)
+static noinline void sf_learn(struct sf_foreign *foreign, struct fuse_args *args, ssize_t result,
+			      u64 since, u64 asked)
 {
 	u32 opcode = *(u32 *)SF_AT(args, opcode);
 	struct bpf_prog *prog = opcode < SF_OPCODES ? foreign->learners[opcode] : NULL;
@@ -308,14 +310,14 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 		result = sf_ask_again(foreign, idmap, fm, args);
 		sf_end(foreign, &change);
 	} else {
-		if (opcode == FUSE_RELEASE)
+		if (opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)
 			sf_handle_closed(foreign, *(u64 *)SF_AT(args, nodeid),
 					 *(u64 *)sf_in(args, 0, 8));
 		since = atomic64_read_acquire(&foreign->seq);
 		asked = ktime_get_ns();
 		result = sf_ask_again(foreign, idmap, fm, args);
 		sf_learn(foreign, args, result, since, asked);
-		if (opcode == FUSE_OPEN && !result)
+		if ((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) && !result)
 			sf_handle_opened(foreign, args, since, asked);
 	}
 	if (foreign)

@@ -105,9 +105,9 @@ void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, 
 		      u64 asked);
 bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number);
 void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number);
-/* RELEASE: true if it is kept. */
+/* RELEASE, RELEASEDIR: true if it is kept. */
 bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
-/* OPEN: true if it is answered, by a handle that was kept. */
+/* OPEN, OPENDIR: true if it is answered, by a handle that was kept. */
 bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args);
 /* Sends what is kept of nodeid, 0: of all, and waits for the daemon a while. */
 void sf_handles_send(struct sf_foreign *foreign, u64 nodeid);
@@ -127,11 +127,11 @@ void sf_foreign_put(struct sf_foreign *foreign);
 void sf_foreign_end(struct sf_foreign *foreign);
 /* The connection of the mount that `file` is the root of. */
 struct fuse_conn *sf_foreign_conn(const struct file *file, const struct sf_layout *layout);
-/* Whether the answer that a program gave is still true, and the lookup that it grants counted. */
-/* OPEN and FLUSH. */
+/* OPEN, OPENDIR and FLUSH. */
 long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *args);
 /* Whether nodeid is known to have no other name. */
 bool sf_known_single(struct sf_attachment *attachment, u64 nodeid);
+/* Whether the answer that a program gave is still true, and the lookup that it grants counted. */
 bool sf_foreign_permits(struct sf_foreign *foreign, const struct sf_ctx *ctx);
 /* With a reference, what the request is of, if it is attached; and what it changes. */
 struct sf_foreign *sf_watched(struct fuse_mount *fm, const struct fuse_args *args,

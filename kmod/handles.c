@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Files of an attached mount that were opened for reading. To close one changes nothing;
- * of all others it may, since some daemons write then what they were given.
+ * Files and directories of an attached mount that were opened for reading. To close one
+ * changes nothing; of all other files it may, since some daemons write then what they
+ * were given.
  *
  * If the policy permits it, a handle outlives its RELEASE, which is kept here, and is given to
  * the next who opens the file in the same way, if nothing changed since. It belongs to one
  * opener at a time. The RELEASE is sent before the file loses a name (libfuse hides files that
- * are open), when nobody has wanted the handle for SF_IDLE, and at the end of the mount or of
+ * are open), when nobody has wanted the handle for some time, and at the end of the mount or of
  * the attachment. It pins its inode until then.
+ *
+ * Directories only if nobody else changes them: the kernel keeps their listings then, too,
+ * and drops them by itself when a name comes or goes.
  */
 #include <linux/cred.h>
 #include <linux/fcntl.h>
@@ -18,8 +22,8 @@
 #include <linux/wait.h>
 #include "foreign.h"
 
-/* Longer: more opens are answered, more files stay open in the daemon. */
-#define SF_IDLE (10 * HZ)
+/* In seconds. Longer: more opens are answered, more files stay open in the daemon. */
+#define SF_IDLE 60
 /* How long a request, or the end of the mount, waits for the daemon to have closed what was kept.
  */
 #define SF_SEND_PATIENCE (2 * HZ)
@@ -60,22 +64,33 @@ static struct sf_handle *sf_find_handle(struct hlist_bl_head *bucket, u64 nodeid
 	return NULL;
 }
 
+/* More that the daemon asked for may mean something to it. */
+static bool sf_is_plain(u32 open_flags)
+{
+	return !(open_flags & ~(FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | FOPEN_CACHE_DIR));
+}
+
 void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, u64 since,
 		      u64 asked)
 {
+	bool is_directory = *(u32 *)SF_AT(args, opcode) == FUSE_OPENDIR;
 	const struct fuse_open_in *in = sf_in(args, 0, sizeof(*in));
 	u64 nodeid = *(u64 *)SF_AT(args, nodeid);
 	struct hlist_bl_head *bucket = sf_bucket(foreign, nodeid);
-	const struct fuse_open_out *out;
 	struct sf_handle *handle, *known;
+	struct fuse_open_out *out;
 
 	if (!in || (in->flags & O_ACCMODE) != O_RDONLY || !*(u8 *)SF_AT(args, out_numargs))
+		return;
+	if (is_directory && foreign->open_ns != U64_MAX)
 		return;
 	/* Not known: to close it changes the file. */
 	handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!handle)
 		return;
 	out = *(void **)SF_AT(SF_AT(args, out_args), out_arg_value);
+	if (is_directory && sf_is_plain(out->open_flags))
+		out->open_flags |= FOPEN_CACHE_DIR;
 	handle->nodeid = nodeid;
 	handle->number = out->fh;
 	handle->in = *in;
@@ -124,12 +139,9 @@ void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number)
 	kfree(handle);
 }
 
-/* Plain handles only: whatever else the daemon asked for may mean something to it. */
 static bool sf_may_keep(const struct sf_foreign *foreign, const struct sf_handle *handle)
 {
-	const u32 harmless = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
-
-	return !(handle->open_flags & ~harmless) &&
+	return sf_is_plain(handle->open_flags) &&
 	       sf_unchanged(foreign, sf_stripe_of(SF_NODE, handle->nodeid), handle->since) &&
 	       sf_all_unchanged(foreign, handle->since) && ktime_get_ns() < handle->until;
 }
@@ -203,13 +215,16 @@ bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args)
 long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *args)
 {
 	struct sf_foreign *foreign = attachment->foreign;
+	u32 opcode = *(u32 *)SF_AT(args, opcode);
 	u64 nodeid = *(u64 *)SF_AT(args, nodeid);
 	const u64 *number;
 
 	if (!foreign->open_ns || READ_ONCE(foreign->is_ending))
 		return SF_ASK_DAEMON;
-	if (*(u32 *)SF_AT(args, opcode) == FUSE_OPEN)
-		return atomic_read(&foreign->idle) && sf_known_single(attachment, nodeid) &&
+	if (opcode == FUSE_OPEN || opcode == FUSE_OPENDIR)
+		return atomic_read(&foreign->idle) &&
+				       (opcode == FUSE_OPENDIR ||
+					sf_known_single(attachment, nodeid)) &&
 				       sf_handle_lend(foreign, args)
 			       ? 0
 			       : SF_ASK_DAEMON;
@@ -270,6 +285,12 @@ void sf_handles_send(struct sf_foreign *foreign, u64 nodeid)
 	wait_event_timeout(foreign->quiet, !atomic_read(&foreign->pending), SF_SEND_PATIENCE);
 }
 
+/* No longer than it may be given out. */
+static unsigned long sf_idle(const struct sf_foreign *foreign)
+{
+	return nsecs_to_jiffies(min_t(u64, foreign->open_ns, SF_IDLE * NSEC_PER_SEC));
+}
+
 /* Every now and then, as long as the mount is attached. */
 void sf_handles_age(struct work_struct *work)
 {
@@ -278,10 +299,11 @@ void sf_handles_age(struct work_struct *work)
 
 	if (atomic_read(&foreign->idle)) {
 		for (u32 i = 0; i < 1U << SF_HANDLE_BITS; i++)
-			sf_take_idle(foreign, &foreign->handles[i], 0, SF_IDLE, &taken);
+			sf_take_idle(foreign, &foreign->handles[i], 0, max(sf_idle(foreign), 1UL),
+				     &taken);
 		sf_send(foreign, &taken);
 	}
-	schedule_delayed_work(&foreign->aging, SF_IDLE / 4);
+	schedule_delayed_work(&foreign->aging, max(sf_idle(foreign) / 4, HZ / 4UL));
 }
 
 /* When none is idle any more. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Where a reply of variable length goes: pages, or plain memory. */
+/* Where a reply of variable length goes, or is: pages, or plain memory. */
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include "shortfuse.h"
@@ -65,4 +65,23 @@ bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size)
 bool sf_sink_close(struct sf_sink *sink, u32 rest)
 {
 	return !sink->zeroes || sf_sink_put(sink, NULL, rest);
+}
+
+/* The first bytes of a reply that came into one page. False if there is no such page. */
+bool sf_pages_get(struct fuse_args *args, void *to, u32 size)
+{
+	u32 length, offset;
+	struct sf_sink sink;
+	void *mapped;
+
+	if (!sf_sink_open(&sink, args) || !sink.pages || sink.count != 1)
+		return false;
+	length = *(u32 *)SF_AT(sink.descs, desc_length);
+	offset = *(u32 *)SF_AT(sink.descs, desc_offset);
+	if (offset >= PAGE_SIZE || size > min_t(u32, length, PAGE_SIZE - offset))
+		return false;
+	mapped = kmap_local_page(sink.pages[0]);
+	memcpy(to, mapped + offset, size);
+	kunmap_local(mapped);
+	return true;
 }

@@ -72,6 +72,7 @@ struct sf_sink {
 bool sf_sink_open(struct sf_sink *sink, struct fuse_args *args);
 bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size);
 bool sf_sink_close(struct sf_sink *sink, u32 rest);
+bool sf_pages_get(struct fuse_args *args, void *to, u32 size);
 
 /* written.c: pages that a write may have left old */
 void sf_written_init(void);

@@ -73,15 +73,14 @@ final class BPFObject: @unchecked Sendable {
         let all: ProgramNames = [
             (FUSE_LOOKUP, "sf_lookup"), (FUSE_GETATTR, "sf_getattr"),
             (FUSE_GETXATTR, "sf_getxattr"), (FUSE_LISTXATTR, "sf_listxattr"),
-            (FUSE_STATFS, "sf_statfs"),
+            (FUSE_STATFS, "sf_statfs"), (FUSE_READLINK, "sf_readlink"),
         ]
         // What a foreign daemon has open it alone can answer for.
         guard config.policy == SF_POLICY_MIRROR.rawValue else { return all }
         return all + [
             (FUSE_OPEN, "sf_open"), (FUSE_READ, "sf_read"), (FUSE_FLUSH, "sf_flush"),
             (FUSE_RELEASE, "sf_release"), (FUSE_OPENDIR, "sf_opendir"),
-            (FUSE_RELEASEDIR, "sf_release"), (FUSE_READLINK, "sf_readlink"),
-            (FUSE_IOCTL, "sf_ioctl"),
+            (FUSE_RELEASEDIR, "sf_release"), (FUSE_IOCTL, "sf_ioctl"),
         ]
     }
 
@@ -91,7 +90,7 @@ final class BPFObject: @unchecked Sendable {
         return [
             (FUSE_LOOKUP, "sf_learn_lookup"), (FUSE_GETATTR, "sf_learn_getattr"),
             (FUSE_GETXATTR, "sf_learn_getxattr"), (FUSE_LISTXATTR, "sf_learn_listxattr"),
-            (FUSE_STATFS, "sf_learn_statfs"),
+            (FUSE_STATFS, "sf_learn_statfs"), (FUSE_READLINK, "sf_learn_readlink"),
         ]
     }
 

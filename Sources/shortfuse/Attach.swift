@@ -9,7 +9,7 @@ struct Attach: ParsableCommand {
         discussion: """
             Any FUSE mount, while programs use it; its daemon is not changed and does not notice. What \
             it answers is kept in the kernel, and answered again there: names, names that do not \
-            exist, attributes, extended attributes, statfs. Whatever the mount is asked to change is \
+            exist, attributes, links, extended attributes, statfs. Whatever the mount is asked to change is \
             forgotten before the daemon is asked.
 
             --policy says how long an answer is true:
@@ -23,8 +23,8 @@ struct Attach: ParsableCommand {
                            bindfs, mergerfs, gocryptfs, fuse-overlayfs on directories of their own
 
             With ttl and exclusive a file that was opened for reading and closed is opened again \
-            without asking, unless --opens no is given: give it if the daemon must see each open and close \
-            (it checks freshness then, or counts). A daemon is told of a last close up to ten seconds late.
+            without asking (with exclusive directories are, too), unless --opens no is given: give it if the daemon must see each open and close \
+            (it checks freshness then, or counts). A daemon is told of a last close up to a minute late.
 
             Without default_permissions the daemon decides who may: then only the user who mounted \
             is answered.
