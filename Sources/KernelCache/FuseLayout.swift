@@ -59,7 +59,8 @@ struct FuseLayout {
         if case .bit = shape { return try bit(member, name) }
         guard member.bits == 0, member.bit % 8 == 0 else {
             throw Difference(
-                "\(name) has \(member.bits) bits at bit \(member.bit), not whole bytes")
+                "\(name) is a bit field of width \(member.bits) at bit \(member.bit), not whole bytes"
+            )
         }
         guard let size = btf.size(of: member.type) else { throw Difference("no size of \(name)") }
         try check(member.type, size, name, shape)

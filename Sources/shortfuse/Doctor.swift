@@ -26,7 +26,7 @@ struct Doctor: ParsableCommand {
 
             Examples:
               shortfuse doctor
-              shortfuse doctor --btf /sys/kernel/btf/vmlinux --fuse-btf /sys/kernel/btf/fuse
+              shortfuse doctor --btf /sys/kernel/btf/vmlinux
               shortfuse doctor --btf vmlinux --fuse-btf fuse.ko
             """)
 

@@ -84,10 +84,10 @@ import Testing
         Lie("fuse_args.opcode has 8 bytes, not 4") {
             $0.change("fuse_args", "opcode") { $0.type = "u64" }
         },
-        Lie("fuse_args.in_numargs has 4 bits at bit 96, not whole bytes") {
+        Lie("fuse_args.in_numargs is a bit field of width 4 at bit 96, not whole bytes") {
             $0.change("fuse_args", "in_numargs") { $0.bits = 4 }
         },
-        Lie("fuse_conn.connected has 1 bits at bit 192, not whole bytes") {
+        Lie("fuse_conn.connected is a bit field of width 1 at bit 192, not whole bytes") {
             $0.change("fuse_conn", "connected") { $0.bits = 1 }
         },
         Lie("fuse_args.out_argvar is u8, not a bit") {
