@@ -23,7 +23,10 @@ public enum KernelCacheError: Error, CustomStringConvertible {
         case .invalidDataSize(let bytes):
             "\(bytes) bytes of cached data: give a number from 0 to 1099511627776"
         case .noBTF(let module):
-            "no BTF for \(module) in /sys/kernel/btf: use a kernel with CONFIG_DEBUG_INFO_BTF"
+            "no BTF of \(module) in /sys/kernel/btf: "
+                + (module == "vmlinux"
+                    ? "use a kernel with CONFIG_DEBUG_INFO_BTF"
+                    : "load it (modprobe \(module)), or use a kernel with CONFIG_DEBUG_INFO_BTF_MODULES")
         case .unknownKernel(let differences):
             "this kernel's FUSE is not one that shortfuse knows: "
                 + differences.joined(separator: "; ")
