@@ -73,3 +73,49 @@ kernel_headers() {
     fi
     printf '%s\n' "$headers"
 }
+
+# Packages are looked up and downloaded privately: neither this machine's apt sources nor its lists
+# change. Here are that configuration, the lists and the downloads.
+APT=$CACHE/apt
+# shellcheck disable=SC2034 # for the scripts that source this
+DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The machine's own sources as "URI RELEASE", whichever of apt's formats they are written in.
+# (apt-get fills in what stands in the parentheses.)
+# shellcheck disable=SC2016
+machine_sources() {
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' 'Architecture: amd64' | awk '$3 == "main" { print $1, $2 }' | sort -u
+}
+
+# write_apt_conf SOURCES: writes what private_apt goes by.
+write_apt_conf() {
+    mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+    # Two mirrors of one suite in the machine's sources must not become duplicates here.
+    sort -u <<<"${1%$'\n'}" >"$APT/sources.list"
+    : >"$APT/status"
+    # An empty status file: what this machine has installed must not sway which version is newest.
+    # The hooks are cleared because they serve the machine's own lists.
+    cat >"$APT/apt.conf" <<EOF
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::Etc::sourcelist "$APT/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "$APT/lists";
+Dir::State::status "$APT/status";
+Dir::Cache "$APT/cache";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+EOF
+}
+
+# private_apt PROGRAM ARGUMENT…
+private_apt() {
+    local program=$1
+    shift
+    "$program" -q -c "$APT/apt.conf" "$@"
+}

@@ -50,11 +50,15 @@ public final class AttachedCache: Sendable {
     deinit { close() }
 
     /// Begins to answer for the mount of which `root` is the root, open.
-    /// - Parameter openFiles: how many files that were closed may be open in the daemon, to be opened
-    ///   again by the same handle without asking it; none with `own`.
-    public func attach(root: CInt, openFiles: UInt32) throws(KernelCacheError) {
+    /// - Parameters:
+    ///   - kernel: the one that runs.
+    ///   - openFiles: how many files that were closed may be open in the daemon, to be opened again
+    ///     by the same handle without asking it; none with `own`.
+    public func attach(
+        root: CInt, kernel: KernelFit, openFiles: UInt32
+    ) throws(KernelCacheError) {
         let opened = try object.attach(
-            root, as: SF_ATTACH_MOUNT,
+            root, as: SF_ATTACH_MOUNT, kernel: kernel,
             openNanoseconds: openFiles > 0 ? policy.openNanoseconds : 0, openFiles: openFiles)
         device.withLock { $0 = opened }
     }

@@ -180,12 +180,14 @@ final class BPFObject: @unchecked Sendable {
     /// Has the hook ask the programs for the requests of a connection.
     /// - Parameters:
     ///   - target: /dev/fuse of a session, or the root of a mount, as `kind` says.
+    ///   - kernel: the one that runs.
     ///   - openNanoseconds, openFiles: as sf_attach.open_ns and idle_max.
     /// - Returns: the open /dev/shortfuse. Closing it detaches.
     func attach(
-        _ target: CInt, as kind: sf_attach_kind, openNanoseconds: UInt64 = 0,
+        _ target: CInt, as kind: sf_attach_kind, kernel: KernelFit, openNanoseconds: UInt64 = 0,
         openFiles: UInt32 = 0
     ) throws(KernelCacheError) -> CInt {
+        try kernel.require()
         let device = open("/dev/" + SF_DEVICE, O_RDWR | O_CLOEXEC)
         guard device >= 0 else {
             throw errno == ENOENT ? .moduleMissing : .attachFailed(Errno(rawValue: errno))
@@ -198,7 +200,7 @@ final class BPFObject: @unchecked Sendable {
             request.kind = kind.rawValue
             request.open_ns = openNanoseconds
             request.idle_max = openFiles
-            request.layout = try FuseLayout.read()
+            request.layout = kernel.layout
             withUnsafeMutableBytes(of: &request.prog_fd) { Self.fill($0, programs) }
             withUnsafeMutableBytes(of: &request.learn_fd) { Self.fill($0, learners) }
             guard sf_ioctl_attach(device, &request) == 0 else {

@@ -1,156 +1,123 @@
-import CLibBPF
 import CShortfuseABI
-import Glibc
 
-/// Reads from the running kernel's BTF where fs/fuse keeps what the hook looks at (struct sf_layout).
-/// Never from the version number: distributions backport layouts.
+/// Reads from BTF where fs/fuse keeps what the module looks at (struct sf_layout). Never from the
+/// version number: distributions backport layouts.
 struct FuseLayout {
-    private let btf: OpaquePointer
+    let btf: KernelBTF
+    private(set) var layout = sf_layout()
 
-    static func read() throws(KernelCacheError) -> sf_layout {
-        guard let vmlinux = btf__load_vmlinux_btf() else { throw .noBTF(module: "vmlinux") }
-        defer { btf__free(vmlinux) }
-        // Where FUSE is a module, it has BTF of its own on top of vmlinux's.
-        if access("/sys/kernel/btf/fuse", F_OK) == 0 {
-            guard let module = btf__load_module_btf("fuse", vmlinux) else {
-                throw .noBTF(module: "fuse")
+    /// As kmod/layout.c: no struct that the module looks into is larger.
+    private static let structMax = 4096
+
+    init(btf: KernelBTF) {
+        self.btf = btf
+    }
+
+    /// Notes where the field is.
+    mutating func read(_ field: FieldTable.Field) throws(Difference) {
+        let structs = field.structs
+        guard let name = structs.first(where: { btf.structure($0) != nil }),
+            let structure = btf.structure(name)
+        else { throw Difference("no struct \(structs.joined(separator: " or "))") }
+        guard !field.names.isEmpty else {
+            layout[keyPath: field.place] = try whole(structure, name, field.shape)
+            return
+        }
+        for memberName in field.names {
+            guard let member = btf.member(of: structure, memberName) else { continue }
+            layout[keyPath: field.place] = try place(
+                member, "\(name).\(memberName)", field.shape)
+            return
+        }
+        guard field.isOptional else {
+            throw Difference("no \(name).\(field.names.joined(separator: " or "))")
+        }
+    }
+
+    /// Throws if a struct does not begin with what the module takes it for.
+    func check(_ beginning: FieldTable.Beginning) throws(Difference) {
+        let outer = beginning.outer
+        guard let structure = btf.structure(outer) else { throw Difference("no struct \(outer)") }
+        guard let first = btf.member(of: structure, beginning.member), first.bit == 0,
+            btf.name(of: first.type) == beginning.type
+        else { throw Difference("struct \(outer) does not begin with \(beginning.type)") }
+    }
+
+    private func whole(
+        _ structure: UInt32, _ name: String, _ shape: FieldTable.Shape
+    ) throws(Difference) -> sf_field {
+        guard let size = btf.size(of: structure) else { throw Difference("no size of \(name)") }
+        if case .whole(let known?) = shape, size != known {
+            throw Difference("struct \(name) has \(size) bytes, not \(known)")
+        }
+        return try field(at: 0, size, "struct \(name)")
+    }
+
+    private func place(
+        _ member: KernelBTF.Member, _ name: String, _ shape: FieldTable.Shape
+    ) throws(Difference) -> sf_field {
+        if case .bit = shape { return try bit(member, name) }
+        guard member.bits == 0, member.bit % 8 == 0 else {
+            throw Difference(
+                "\(name) is a bit field of width \(member.bits) at bit \(member.bit), not whole bytes"
+            )
+        }
+        guard let size = btf.size(of: member.type) else { throw Difference("no size of \(name)") }
+        try check(member.type, size, name, shape)
+        return try field(at: Int(member.bit / 8), size, name)
+    }
+
+    private func check(
+        _ type: UInt32, _ size: Int, _ name: String, _ shape: FieldTable.Shape
+    ) throws(Difference) {
+        let typeName = btf.name(of: type)
+        switch shape {
+        case .whole, .bit:
+            break
+        case .number(let sizes):
+            guard btf.isNumber(type) else {
+                throw Difference("\(name) is \(typeName), not a number")
             }
-            defer { btf__free(module) }
-            return try FuseLayout(btf: module).layout()
-        }
-        return try FuseLayout(btf: vmlinux).layout()
-    }
-
-    private func layout() throws(KernelCacheError) -> sf_layout {
-        sf_layout(
-            args: try whole("fuse_args"),
-            nodeid: try field("fuse_args", "nodeid"),
-            opcode: try field("fuse_args", "opcode"),
-            in_numargs: try field("fuse_args", "in_numargs"),
-            out_numargs: try field("fuse_args", "out_numargs"),
-            in_args: try field("fuse_args", "in_args"),
-            out_args: try field("fuse_args", "out_args"),
-            in_arg: try whole("fuse_in_arg"),
-            in_arg_size: try field("fuse_in_arg", "size"),
-            in_arg_value: try field("fuse_in_arg", "value"),
-            out_arg: try whole("fuse_arg"),
-            out_arg_size: try field("fuse_arg", "size"),
-            out_arg_value: try field("fuse_arg", "value"),
-            in_pages: try bit("fuse_args", "in_pages"),
-            out_pages: try bit("fuse_args", "out_pages"),
-            out_argvar: try bit("fuse_args", "out_argvar"),
-            page_zeroing: try bit("fuse_args", "page_zeroing"),
-            end: try end(),
-            pages: try pagesField("pages", orFolios: "folios"),
-            descs: try pagesField("descs"),
-            num_pages: try pagesField("num_pages", orFolios: "num_folios"),
-            desc: try whole(descName),
-            desc_length: try field(descName, "length"),
-            desc_offset: try field(descName, "offset"),
-            mount_fc: try field("fuse_mount", "fc"),
-            mount_entry: try field("fuse_mount", "fc_entry"),
-            dev_fc: try field("fuse_dev", "fc"),
-            conn_mounts: try field("fuse_conn", "mounts"),
-            conn_connected: try field("fuse_conn", "connected"),
-            conn_user_id: try field("fuse_conn", "user_id"),
-            conn_default_permissions: try bit("fuse_conn", "default_permissions"),
-            conn_writeback_cache: try bit("fuse_conn", "writeback_cache"),
-            // Since 6.9.
-            conn_passthrough: (try? bit("fuse_conn", "passthrough")) ?? sf_field(),
-            inode_nodeid: try field("fuse_inode", "nodeid"),
-            inode_nlookup: try field("fuse_inode", "nlookup"),
-            inode_lock: try field("fuse_inode", "lock"))
-    }
-
-    /// `end`, which must take what the hook hands it.
-    private func end() throws(KernelCacheError) -> sf_field {
-        let (type, _) = try member("fuse_args", "end")
-        guard let pointer = btf__type_by_id(btf, type),
-            let prototype = btf__type_by_id(btf, pointer.pointee.type),
-            btf_is_func_proto(prototype), btf_vlen(prototype) == 3
-        else { throw .unknownLayout(missing: "fuse_args.end of three parameters") }
-        return try field("fuse_args", "end")
-    }
-
-    /// Since 6.14 requests hold folios; a page of the page cache is one.
-    private func pagesField(
-        _ name: String, orFolios folios: String? = nil
-    ) throws(KernelCacheError) -> sf_field {
-        do throws(KernelCacheError) {
-            return try field("fuse_args_pages", name)
-        } catch {
-            guard let folios else { throw error }
-            return try field("fuse_args_pages", folios)
-        }
-    }
-
-    private var descName: String {
-        btf__find_by_name_kind(btf, "fuse_page_desc", UInt32(BTF_KIND_STRUCT)) > 0
-            ? "fuse_page_desc" : "fuse_folio_desc"
-    }
-
-    private func structure(_ name: String) throws(KernelCacheError) -> UInt32 {
-        let id = btf__find_by_name_kind(btf, name, UInt32(BTF_KIND_STRUCT))
-        guard id > 0 else { throw .unknownLayout(missing: "struct \(name)") }
-        return UInt32(id)
-    }
-
-    private func whole(_ name: String) throws(KernelCacheError) -> sf_field {
-        sf_field(offset: 0, size: try size(of: try structure(name), name))
-    }
-
-    private func size(of type: UInt32, _ name: String) throws(KernelCacheError) -> UInt16 {
-        guard let size = UInt16(exactly: btf__resolve_size(btf, type)) else {
-            throw .unknownLayout(missing: "size of \(name)")
-        }
-        return size
-    }
-
-    /// A member's type and its offset in bits.
-    private func member(
-        _ structName: String, _ name: String
-    ) throws(KernelCacheError) -> (type: UInt32, bit: UInt32) {
-        guard let found = member(of: try structure(structName), name) else {
-            throw .unknownLayout(missing: "\(structName).\(name)")
-        }
-        return found
-    }
-
-    /// Also in the anonymous structs and unions within `type`.
-    private func member(of type: UInt32, _ name: String) -> (type: UInt32, bit: UInt32)? {
-        guard let structure = btf__type_by_id(btf, type), let members = btf_members(structure)
-        else { return nil }
-        for index in 0..<UInt32(btf_vlen(structure)) {
-            let member = members[Int(index)]
-            let bit = btf_member_bit_offset(structure, index)
-            guard let memberName = btf__name_by_offset(btf, member.name_off) else { continue }
-            if strcmp(memberName, name) == 0 { return (member.type, bit) }
-            if memberName.pointee == 0, isComposite(member.type),
-                let inner = self.member(of: member.type, name)
-            {
-                return (inner.type, bit &+ inner.bit)
+            guard sizes.contains(size) else {
+                let known = sizes.map(String.init).joined(separator: " or ")
+                throw Difference("\(name) has \(size) bytes, not \(known)")
+            }
+        case .type(let known):
+            guard known.contains(typeName) else {
+                throw Difference("\(name) is \(typeName), not \(known.joined(separator: " or "))")
+            }
+        case .array(let element):
+            guard let own = btf.element(of: type), btf.name(of: own) == element, size > 0 else {
+                throw Difference("\(name) is \(typeName), not an array of \(element)")
+            }
+        case .function(let parameters):
+            guard let prototype = btf.prototype(ofPointer: type) else {
+                throw Difference("\(name) is \(typeName), not a pointer to a function")
+            }
+            let known = KernelBTF.Prototype(returns: "void", parameters: parameters)
+            guard prototype == known else {
+                throw Difference(prototype.difference(from: known, name))
             }
         }
-        return nil
     }
 
-    private func isComposite(_ type: UInt32) -> Bool {
-        guard let type = btf__type_by_id(btf, type) else { return false }
-        return btf_is_composite(type)
-    }
-
-    private func field(_ structName: String, _ name: String) throws(KernelCacheError) -> sf_field {
-        let (type, bit) = try member(structName, name)
-        guard bit % 8 == 0, let offset = UInt16(exactly: bit / 8) else {
-            throw .unknownLayout(missing: "\(structName).\(name) at a whole byte")
+    /// In struct sf_layout bits are counted, not bytes.
+    private func bit(_ member: KernelBTF.Member, _ name: String) throws(Difference) -> sf_field {
+        guard member.bits == 1 || (member.bits == 0 && btf.name(of: member.type) == "bool") else {
+            throw Difference("\(name) is \(btf.name(of: member.type)), not a bit")
         }
-        return sf_field(offset: offset, size: try size(of: type, name))
-    }
-
-    private func bit(_ structName: String, _ name: String) throws(KernelCacheError) -> sf_field {
-        guard let offset = UInt16(exactly: try member(structName, name).bit) else {
-            throw .unknownLayout(missing: "\(structName).\(name)")
+        guard member.bit / 8 < Self.structMax, let offset = UInt16(exactly: member.bit) else {
+            throw Difference("\(name) is behind the first \(Self.structMax) bytes")
         }
         return sf_field(offset: offset, size: 1)
+    }
+
+    private func field(
+        at offset: Int, _ size: Int, _ name: String
+    ) throws(Difference) -> sf_field {
+        guard size <= Self.structMax, offset <= Self.structMax - size,
+            let offset = UInt16(exactly: offset), let size = UInt16(exactly: size)
+        else { throw Difference("\(name) is not within the first \(Self.structMax) bytes") }
+        return sf_field(offset: offset, size: size)
     }
 }

@@ -178,15 +178,12 @@ public final class KernelCache: @unchecked Sendable {
 
     /// Has the hook ask our programs for the requests of this connection.
     ///
-    /// - Parameter fuseFD: the session's open /dev/fuse, mounted.
-    public func attach(fuseFD: CInt) throws(KernelCacheError) {
-        let device = try object.attach(fuseFD, as: SF_ATTACH_DEVICE)
+    /// - Parameters:
+    ///   - fuseFD: the session's open /dev/fuse, mounted.
+    ///   - kernel: the one that runs.
+    public func attach(fuseFD: CInt, kernel: KernelFit) throws(KernelCacheError) {
+        let device = try object.attach(fuseFD, as: SF_ATTACH_DEVICE, kernel: kernel)
         hook.withLock { $0 = device }
-    }
-
-    /// Throws if the running kernel's FUSE is not laid out as the hook knows it.
-    public static func checkLayout() throws(KernelCacheError) {
-        _ = try FuseLayout.read()
     }
 
     /// True while requests are answered in the kernel.

@@ -6,7 +6,7 @@ public enum KernelCacheError: Error, CustomStringConvertible {
     case invalidSlots(Int)
     case invalidDataSize(Int)
     case noBTF(module: String)
-    case unknownLayout(missing: String)
+    case unknownKernel(differences: [String])
     case openFailed(reason: String)
     case loadFailed(reason: String)
     case noBPFFileSystem(path: String, Errno)
@@ -23,9 +23,13 @@ public enum KernelCacheError: Error, CustomStringConvertible {
         case .invalidDataSize(let bytes):
             "\(bytes) bytes of cached data: give a number from 0 to 1099511627776"
         case .noBTF(let module):
-            "no BTF for \(module) in /sys/kernel/btf: use a kernel with CONFIG_DEBUG_INFO_BTF"
-        case .unknownLayout(let missing):
-            "this kernel's FUSE has no \(missing): shortfuse does not know it yet"
+            "no BTF of \(module) in /sys/kernel/btf: "
+                + (module == "vmlinux"
+                    ? "use a kernel with CONFIG_DEBUG_INFO_BTF"
+                    : "load it (modprobe \(module)), or use a kernel with CONFIG_DEBUG_INFO_BTF_MODULES")
+        case .unknownKernel(let differences):
+            "this kernel's FUSE is not one that shortfuse knows: "
+                + differences.joined(separator: "; ")
         case .openFailed(let reason):
             "cannot read the embedded BPF programs: \(reason)"
         case .loadFailed(let reason):

@@ -23,9 +23,11 @@ struct AttachedDaemon {
     /// - Parameter line: to the waiting parent; nil in the foreground.
     func run(_ line: Line?) throws(Failure) {
         let target = try AttachTarget(mountpoint)
-        KernelModule.load()
-        guard KernelModule.isPresent else {
-            throw Failure("\(target.mountpoint): \(KernelCacheError.moduleMissing)")
+        let kernel: KernelFit
+        do throws(KernelCacheError) {
+            kernel = try KernelModule.load()
+        } catch {
+            throw Failure("\(target.mountpoint): \(error)")
         }
         let end = try EndOfAttachment(target)
         let runtime = RuntimeDirectory(mountpoint: target.mountpoint)
@@ -40,7 +42,7 @@ struct AttachedDaemon {
         defer {
             do { try runtime.release() } catch { log.error("\(error)") }
         }
-        let cache = try attach(target, pins: runtime.pins)
+        let cache = try attach(target, kernel, pins: runtime.pins)
         defer { cache.close() }
         state.accelerated = true
         state.reason = nil
@@ -51,7 +53,7 @@ struct AttachedDaemon {
         }
         let announcement =
             "\(target.mountpoint): attached (\(target.type), policy \(policy.text)): the kernel "
-            + "answers what it has seen"
+            + "answers what it has seen\(TriedKernels.hint)"
         if let line {
             _ = line.send(.ready(announcement))
             line.close()
@@ -61,7 +63,9 @@ struct AttachedDaemon {
         log.info("the end: \(end.wait())")
     }
 
-    private func attach(_ target: AttachTarget, pins: String) throws(Failure) -> AttachedCache {
+    private func attach(
+        _ target: AttachTarget, _ kernel: KernelFit, pins: String
+    ) throws(Failure) -> AttachedCache {
         do {
             let cache = try AttachedCache(
                 policy: policy.policy, entries: entries, pinDirectory: pins)
@@ -69,7 +73,7 @@ struct AttachedDaemon {
             let root = try Syscall.open(target.mountpoint.cString, flags: Syscall.openPath)
             // Or the mount would be in use.
             defer { Syscall.close(root) }
-            try cache.attach(root: root.rawValue, openFiles: openFiles)
+            try cache.attach(root: root.rawValue, kernel: kernel, openFiles: openFiles)
             return cache
         } catch KernelCacheError.attachFailed(.improperLink) {
             throw Failure(

@@ -52,6 +52,7 @@ struct Daemon {
     private func announcement(_ reason: String?) -> String {
         guard let reason else {
             return "\(plan.mountpoint): accelerated: the kernel answers what it has seen"
+                + TriedKernels.hint
         }
         let hint = accelerate == .off ? "" : "; `shortfuse doctor` tells more"
         return "\(plan.mountpoint): not accelerated: \(reason)\(hint)"

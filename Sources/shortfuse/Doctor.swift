@@ -16,7 +16,18 @@ struct Doctor: ParsableCommand {
             lines, the mounts' figures, the end of their logs. Paths and names of files are left \
             out. Read it before you pass it on.
 
-            Exit codes: 0 acceleration works here, 1 it does not.
+            With --btf it looks at another kernel instead, by its BTF alone: whether every function \
+            that the module hooks and every field that it looks into is as it knows them. A kernel \
+            that fits need not be one on which shortfuse was tried, and only building the \
+            module for it tells whether that can be built. scripts/kernel-btf takes the BTF out of \
+            Debian's kernels.
+
+            Exit codes: 0 acceleration works here (--btf: it fits), 1 it does not.
+
+            Examples:
+              shortfuse doctor
+              shortfuse doctor --btf /sys/kernel/btf/vmlinux
+              shortfuse doctor --btf vmlinux --fuse-btf fuse.ko
             """)
 
     @Flag(help: "Print JSON.")
@@ -26,7 +37,30 @@ struct Doctor: ParsableCommand {
         help: ArgumentHelp("Also write a report for the developers there.", valueName: "file"))
     var report: Path?
 
+    @Option(
+        help: ArgumentHelp(
+            "Look at the kernel with this BTF: raw, as /sys/kernel/btf/vmlinux, or an ELF file with it.",
+            valueName: "file"))
+    var btf: Path?
+
+    @Option(
+        help: ArgumentHelp(
+            "The BTF of its module fuse, where FUSE is one: /sys/kernel/btf/fuse, or fuse.ko.",
+            valueName: "file"))
+    var fuseBtf: Path?
+
+    func validate() throws {
+        if fuseBtf != nil, btf == nil {
+            throw ValidationError(
+                "--fuse-btf refers to its kernel's BTF: give that, too, with --btf")
+        }
+        if report != nil, btf != nil {
+            throw ValidationError("--report is of the kernel that runs: leave out --btf")
+        }
+    }
+
     func run() throws {
+        if let btf { return try judge(btf) }
         let facts = SystemFacts.gather()
         if let report { try write(BugReport(facts: facts), to: report) }
         let report = DoctorReport(kernel: facts.release, checks: facts.checks)
@@ -38,6 +72,16 @@ struct Doctor: ParsableCommand {
         if !report.accelerate {
             throw ExitCode.failure
         }
+    }
+
+    private func judge(_ btf: Path) throws {
+        let report = try BTFReport(btf: btf, fuse: fuseBtf)
+        if json {
+            try JSON.print(report)
+        } else {
+            print(report.text)
+        }
+        if !report.fits { throw ExitCode.failure }
     }
 
     private func write(_ report: BugReport, to path: Path) throws(Failure) {

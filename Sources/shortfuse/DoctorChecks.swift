@@ -10,7 +10,6 @@ extension SystemFacts {
         ]
     }
 
-    private static let testedSeries = ["6.1", "6.12"]
     private static let buildModule =
         "scripts/build --kmod-only --kernel host && insmod .build/kmod/host/shortfuse.ko"
 
@@ -26,11 +25,10 @@ extension SystemFacts {
                 "kernel", "\(release) on \(machine)",
                 mend: "use an x86-64 machine: the hook is for it")
         }
-        let series = release.split(separator: ".").prefix(2).joined(separator: ".")
-        return Self.testedSeries.contains(series)
-            ? .ok("kernel", "\(release) (tested series)")
+        return TriedKernels.has(release)
+            ? .ok("kernel", "\(release) (tried series)")
             : .warn(
-                "kernel", "\(release), not of a tested series (6.1, 6.12)",
+                "kernel", "\(release), not of a tried series (\(TriedKernels.list))",
                 mend: "the line \"layout\" decides")
     }
 
@@ -58,11 +56,13 @@ extension SystemFacts {
     private var layoutCheck: Check {
         switch layout {
         case .works:
-            .ok("layout", "this kernel's FUSE is laid out in a way that the hook understands")
+            .ok("layout", "functions and fields of this kernel's FUSE are as the hook knows them")
         case .fails(let why):
             .missing(
                 "layout", why,
-                mend: fuseKnown ? "use a tested kernel (6.1, 6.12)" : "load FUSE: modprobe fuse")
+                mend: fuseKnown
+                    ? "use a kernel of a tried series (\(TriedKernels.list))"
+                    : "load FUSE: modprobe fuse")
         }
     }
 

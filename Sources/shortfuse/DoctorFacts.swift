@@ -50,7 +50,7 @@ struct SystemFacts: Equatable, Sendable {
         var facts = SystemFacts()
         var name = utsname()
         uname(&name)
-        facts.release = text(of: &name.release)
+        facts.release = TriedKernels.running
         facts.machine = text(of: &name.machine)
         facts.userID = geteuid()
         facts.bpf = KernelProbe.programs()
@@ -127,9 +127,20 @@ enum KernelModule {
             ?? Tool.output("modinfo", ["-k", release, "-F", "version", "shortfuse"])
     }
 
-    /// Loads it if it is installed and was not loaded yet. Whether that worked shows at attach.
-    static func load() {
-        guard !isPresent, Files.exists("/proc/modules") else { return }
-        _ = Tool.output("modprobe", ["-q", "shortfuse"])
+    /// Loads it if it is installed and was not loaded yet; but not into a kernel that it does not
+    /// know, where its hooks would take arguments for what they are not.
+    /// - Returns: the kernel that runs, which fits.
+    static func load() throws(KernelCacheError) -> KernelFit {
+        let canLoad = Files.exists("/proc/modules")
+        // By far the most frequent reason, and found without reading the kernel's types.
+        guard isPresent || canLoad else { throw .moduleMissing }
+        let fileSystems = (Files.text("/proc/filesystems") ?? "").split { $0.isWhitespace }
+        // A module has its types to read only once it is loaded.
+        if canLoad, !fileSystems.contains("fuse") { _ = Tool.output("modprobe", ["-q", "fuse"]) }
+        let kernel = try KernelFit.running()
+        try kernel.require()
+        if !isPresent { _ = Tool.output("modprobe", ["-q", "shortfuse"]) }
+        guard isPresent else { throw .moduleMissing }
+        return kernel
     }
 }

@@ -16,10 +16,10 @@ enum KernelProbe {
         }
     }
 
-    /// Reads this kernel's FUSE types as attaching will.
+    /// Looks at this kernel's FUSE as attaching will.
     static func layout() -> SystemFacts.Outcome {
         do {
-            try KernelCache.checkLayout()
+            try KernelFit.running().require()
             return .works
         } catch {
             return .fails("\(error)")

@@ -43,9 +43,8 @@ final class ServingMount {
         _ daemon: Daemon, counters: CounterFile, acceleratedAt pins: String,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void
     ) throws {
-        KernelModule.load()
-        // Before anything is mounted: by far the most frequent reason.
-        guard KernelModule.isPresent else { throw KernelCacheError.moduleMissing }
+        // Before anything is mounted or pinned.
+        let kernel = try KernelModule.load()
         // Before anything of SOURCE is read.
         let plan = try NativeCachePlan(daemon, isAccelerated: true)
         try plan.checkOpens(daemon)
@@ -78,7 +77,7 @@ final class ServingMount {
         do {
             try follow(daemon, mirror, known)
             try mirror.verify(rate: daemon.options.verify)
-            try cache.attach(fuseFD: session.deviceFD.rawValue)
+            try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
         } catch {
             end()
             throw error

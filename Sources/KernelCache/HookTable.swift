@@ -1,0 +1,120 @@
+/// The functions of fs/fuse that the module hooks or calls, and as what: what kmod/hook.c and
+/// kmod/attach.c say in C. A kernel where one of them is another has arguments in other registers.
+enum HookTable {
+    struct Function: Sendable {
+        let name: String
+        let prototype: KernelBTF.Prototype
+
+        init(_ name: String, _ parameters: [String], returns: String) {
+            self.name = name
+            prototype = KernelBTF.Prototype(returns: returns, parameters: parameters)
+        }
+    }
+
+    /// What serves one purpose, the best first. The first that the kernel has is used, and must then be
+    /// as it is here in one of its forms.
+    struct Hook: Sendable {
+        let forms: [Function]
+
+        init(_ forms: Function...) {
+            self.forms = forms
+        }
+    }
+
+    /// What every answer needs: where requests are made.
+    static let requests = [
+        Hook(
+            // Since 6.12; before, the second.
+            Function(
+                "__fuse_simple_request",
+                ["struct mnt_idmap *", "struct fuse_mount *", "struct fuse_args *"],
+                returns: "ssize_t"),
+            Function(
+                "fuse_simple_request", ["struct fuse_mount *", "struct fuse_args *"],
+                returns: "ssize_t")),
+        Hook(
+            Function(
+                "fuse_simple_background", ["struct fuse_mount *", "struct fuse_args *", "gfp_t"],
+                returns: "int")),
+    ]
+
+    /// Where write(2) begins and ends, after which pages may have to be dropped.
+    static let writes = [
+        Hook(
+            Function(
+                "fuse_file_write_iter", ["struct kiocb *", "struct iov_iter *"], returns: "ssize_t")
+        ),
+        Hook(
+            Function(
+                "fuse_write_update_attr", ["struct inode *", "loff_t", "ssize_t"], returns: "bool")
+        ),
+    ]
+
+    /// What is watched of attached mounts. The module hooks these for all.
+    static let attach = [
+        Hook(
+            Function(
+                "fuse_queue_forget",
+                ["struct fuse_conn *", "struct fuse_forget_link *", "u64", "u64"], returns: "void")),
+        Hook(Function("fuse_conn_destroy", ["struct fuse_mount *"], returns: "void")),
+        Hook(
+            Function(
+                "fuse_reverse_inval_inode", ["struct fuse_conn *", "u64", "loff_t", "loff_t"],
+                returns: "int")),
+        Hook(
+            Function(
+                "fuse_reverse_inval_entry",
+                ["struct fuse_conn *", "u64", "u64", "struct qstr *", "u32"], returns: "int"),
+            // 6.1 has no flags.
+            Function(
+                "fuse_reverse_inval_entry", ["struct fuse_conn *", "u64", "u64", "struct qstr *"],
+                returns: "int")),
+    ]
+
+    /// What the module calls; without them it is not loaded.
+    static let calls = [
+        Hook(Function("fuse_conn_get", ["struct fuse_conn *"], returns: "struct fuse_conn *")),
+        Hook(Function("fuse_conn_put", ["struct fuse_conn *"], returns: "void")),
+        Hook(Function("fuse_abort_conn", ["struct fuse_conn *"], returns: "void")),
+    ]
+}
+
+extension HookTable.Hook {
+    /// What the kernel has of it, or what is different there.
+    func check(_ btf: KernelBTF) -> Result<String, Difference> {
+        for form in forms {
+            guard let prototype = btf.function(form.name) else { continue }
+            let known = forms.filter { $0.name == form.name }.map(\.prototype)
+            guard !known.contains(prototype) else { return .success(form.name) }
+            return .failure(Difference(prototype.difference(from: form.prototype, form.name)))
+        }
+        let names = forms.reduce(into: [String]()) { names, form in
+            if !names.contains(form.name) { names.append(form.name) }
+        }
+        return .failure(Difference("no function \(names.joined(separator: " or "))"))
+    }
+}
+
+extension KernelBTF.Prototype {
+    /// - Parameter name: of the function.
+    func difference(from known: Self, _ name: String) -> String {
+        if parameters.count != known.parameters.count {
+            return "\(name) has \(parameters.count) parameters, not \(known.parameters.count): "
+                + "(\(parameters.joined(separator: ", ")))"
+        }
+        for (index, (here, there)) in zip(parameters, known.parameters).enumerated()
+        where here != there {
+            return "parameter \(index + 1) of \(name) is \(here), not \(there)"
+        }
+        return "\(name) returns \(returns), not \(known.returns)"
+    }
+}
+
+/// One thing of the kernel's that is not as the module knows it, by its name.
+struct Difference: Error, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

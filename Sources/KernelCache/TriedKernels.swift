@@ -1,0 +1,29 @@
+import Glibc
+
+/// The kernels on which all tests are run. On another one whose FUSE fits, acceleration works as far
+/// as BTF can tell.
+public enum TriedKernels {
+    public static let series = ["6.1", "6.12"]
+
+    public static var list: String { series.joined(separator: ", ") }
+
+    /// - Parameter release: as `uname -r` has it.
+    public static func has(_ release: String) -> Bool {
+        let numbers = release.split { !$0.isNumber }.prefix(2)
+        return series.contains(numbers.joined(separator: "."))
+    }
+
+    /// The release of the kernel that runs.
+    public static var running: String {
+        var name = utsname()
+        uname(&name)
+        return withUnsafeBytes(of: &name.release) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    /// What is added to the line that says that acceleration works, on a kernel that is not tried.
+    public static var hint: String {
+        has(running) ? "" : "; Linux \(running) is not of a tried series (\(list))"
+    }
+}
