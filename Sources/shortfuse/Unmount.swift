@@ -101,10 +101,14 @@ struct Unmount: ParsableCommand {
                             + "files that are still open, and ends with them")
                     return
                 }
+                let place =
+                    state.device.flatMap(MountUsers.namespace(of:)).map {
+                        "it is still mounted in the mount namespace of \($0); end that"
+                    } ?? "see \(runtime.logPath)"
                 throw Failure(
                     "\(state.mountpoint): unmounted, but its daemon (process "
-                        + "\(state.process.pid)) has not ended after \(Self.patience); "
-                        + "see \(runtime.logPath), or kill it")
+                        + "\(state.process.pid)) has not ended after \(Self.patience): "
+                        + "\(place), or kill the daemon")
             }
             usleep(5_000)
         }
@@ -129,6 +133,17 @@ enum MountUsers {
             users.append("\(Files.text("/proc/\(pid)/comm") ?? "?") (\(pid))")
         }
         return users.joined(separator: ", ")
+    }
+
+    /// A process that still has the mount, because its mount namespace was copied from ours.
+    static func namespace(of device: dev_t) -> String? {
+        for name in (try? Files.names(in: "/proc")) ?? [] {
+            guard let pid = Int32(name.description),
+                MountTable.seen(by: pid).contains(where: { $0.device == device })
+            else { continue }
+            return "\(Files.text("/proc/\(pid)/comm") ?? "?") (\(pid))"
+        }
+        return nil
     }
 
     private static func uses(_ pid: Int32, _ mountpoint: Path) -> Bool {
