@@ -32,6 +32,10 @@ struct Daemon {
         if herald.isInBackground {
             try Self.detachFromTerminal(log: runtime.logPath)
         }
+        // The last that needs more than is kept: a module is loaded, and the state of another daemon
+        // was looked at.
+        if accelerate != .off { KernelModule.load() }
+        state.capabilities = try LeastPrivilege.limit(to: LeastPrivilege.ofMount, log: log)
 
         let (serving, reason) = try assemble(
             runtime, counters: try CounterFile(path: runtime.requestsPath))

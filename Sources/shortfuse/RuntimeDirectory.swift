@@ -204,7 +204,7 @@ struct RuntimeDirectory: Sendable {
     /// One at a time among all shortfuse processes. Held for moments only; the kernel lets go of it
     /// if its holder dies.
     func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
-        guard mkdir(root.cString, 0o755) == 0 || errno == EEXIST else {
+        guard mkdir(root.cString, 0o700) == 0 || errno == EEXIST else {
             throw Failure("\(root): \(Self.describe(Errno.last))")
         }
         try Self.requireOwn(root)

@@ -43,7 +43,6 @@ final class ServingMount {
         _ daemon: Daemon, counters: CounterFile, acceleratedAt pins: String,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void
     ) throws {
-        KernelModule.load()
         // Before anything is mounted: by far the most frequent reason.
         guard KernelModule.isPresent else { throw KernelCacheError.moduleMissing }
         // Before anything of SOURCE is read.
