@@ -26,7 +26,8 @@ struct Ownership: Sendable {
     private let gid = getegid()
     private let capabilities: CapabilitySet
     private let groups = Syscall.supplementaryGroups()
-    private let canSwitch: Bool
+    /// False of an ordinary user's daemon.
+    let canSwitch: Bool
 
     init() {
         capabilities = (try? Syscall.effectiveCapabilities()) ?? []

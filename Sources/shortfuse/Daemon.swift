@@ -34,8 +34,7 @@ struct Daemon {
         }
         // The last that needs more than is kept: a module is loaded, and the state of another daemon
         // was looked at.
-        if accelerate != .off { KernelModule.load() }
-        state.capabilities = try LeastPrivilege.limit(to: LeastPrivilege.ofMount, log: log)
+        state.capabilities = try limitPrivileges()
 
         let (serving, reason) = try assemble(
             runtime, counters: try CounterFile(path: runtime.requestsPath))
@@ -52,12 +51,20 @@ struct Daemon {
         try serve(serving, herald: herald, announcement: announcement(reason))
     }
 
+    private func limitPrivileges() throws(Failure) -> [String] {
+        // They have none, mostly; and with no_new_privs fusermount3 could not unmount.
+        if OrdinaryUser.isCurrent { return (try? Syscall.effectiveCapabilities().names) ?? [] }
+        if accelerate != .off { KernelModule.load() }
+        return try LeastPrivilege.limit(to: LeastPrivilege.ofMount, log: log)
+    }
+
     /// In one line: accelerated, or why not.
     private func announcement(_ reason: String?) -> String {
         guard let reason else {
             return "\(plan.mountpoint): accelerated: the kernel answers what it has seen"
         }
-        let hint = accelerate == .off ? "" : "; `shortfuse doctor` tells more"
+        let hint =
+            accelerate == .off || OrdinaryUser.isCurrent ? "" : "; `shortfuse doctor` tells more"
         return "\(plan.mountpoint): not accelerated: \(reason)\(hint)"
     }
 
@@ -88,6 +95,9 @@ struct Daemon {
         _ runtime: RuntimeDirectory, counters: CounterFile
     ) throws(Failure) -> (ServingMount, reason: String?) {
         do {
+            if OrdinaryUser.isCurrent {
+                return (try ServingMount(self, counters: counters), OrdinaryUser.limits)
+            }
             if accelerate == .off {
                 return (try ServingMount(self, counters: counters), "--accelerate off")
             }
