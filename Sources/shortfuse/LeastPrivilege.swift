@@ -45,12 +45,16 @@ enum LeastPrivilege {
     static let ofAttachment: CapabilitySet = []
 
     /// - Parameter mounts: of /proc/self/mountinfo.
-    /// - Returns: true if /proc was mounted with hidepid (proc(5)).
+    /// - Returns: true if /proc was mounted so that it hides others' processes from user 0 without
+    ///   privileges: with hidepid, and for another group than 0, or for nobody (proc(5)).
     static func hidesProcesses(_ mounts: String) -> Bool {
         mounts.split(separator: "\n").contains { line in
             let fields = line.split(separator: " ")
             guard fields.count > 4, fields[4] == "/proc" else { return false }
-            return fields.last?.split(separator: ",").contains { $0.hasPrefix("hidepid=") } ?? false
+            let options = fields.last?.split(separator: ",") ?? []
+            return options.contains { ["hidepid=ptraceable", "hidepid=4"].contains($0) }
+                || options.contains { $0.hasPrefix("hidepid=") }
+                    && options.contains { $0.hasPrefix("gid=") }
         }
     }
 

@@ -39,6 +39,8 @@ struct RuntimeDirectory: Sendable {
                     + "alone; remove it, or set \(variable)"
             )
         }
+        // Older versions let everybody list it. One that somebody else has chosen is theirs.
+        if environmentRoot == nil, found.st_mode & 0o077 != 0 { chmod(root.cString, 0o700) }
     }
 
     let root: Path

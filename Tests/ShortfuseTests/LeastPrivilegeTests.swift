@@ -22,9 +22,11 @@ import Testing
 
     @Test(arguments: [
         ("22 28 0:20 / /proc rw,nosuid shared:5 - proc proc rw", false),
-        ("22 28 0:20 / /proc rw,nosuid shared:5 - proc proc rw,hidepid=invisible", true),
+        ("22 28 0:20 / /proc rw,nosuid shared:5 - proc proc rw,hidepid=invisible", false),
+        ("22 28 0:20 / /proc rw,nosuid shared:5 - proc proc rw,hidepid=ptraceable", true),
+        ("22 28 0:20 / /proc rw,nosuid shared:5 - proc proc rw,gid=4", false),
         ("22 28 0:20 / /proc rw,nosuid - proc proc rw,gid=4,hidepid=2", true),
-        ("22 28 0:20 / /srv rw,nosuid - proc proc rw,hidepid=2", false),
+        ("22 28 0:20 / /srv rw,nosuid - proc proc rw,gid=4,hidepid=2", false),
         ("22 28 0:20 / /proc rw - tmpfs hidepid=2 rw", false),
         ("", false),
     ])
