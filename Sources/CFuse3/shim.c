@@ -209,8 +209,9 @@ static int is_ending(pid_t thread)
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
 	status = fopen(path, "re");
+	/* Gone; or hidden, and then nothing is known. */
 	if (!status)
-		return 1;
+		return kill(thread, 0) && errno == ESRCH;
 	while (fgets(line, sizeof(line), status)) {
 		if (sscanf(line, "SigPnd: %llx", &mask) == 1 ||
 		    sscanf(line, "ShdPnd: %llx", &mask) == 1)

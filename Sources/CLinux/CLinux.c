@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -207,7 +208,10 @@ int linux_effective_capabilities(uint64_t *effective)
 
 int linux_set_effective_capabilities(uint64_t effective)
 {
-	/* The other two sets never change: asked for once, and only on this thread. */
+	/*
+	 * The other two sets change once, before there is a thread that calls this: asked for once,
+	 * and only on this thread.
+	 */
 	static _Thread_local bool is_known;
 	static _Thread_local struct __user_cap_data_struct data[2];
 
@@ -217,6 +221,32 @@ int linux_set_effective_capabilities(uint64_t effective)
 	data[0].effective = (uint32_t)effective;
 	data[1].effective = (uint32_t)(effective >> 32);
 	return capabilities(SYS_capset, data);
+}
+
+int linux_limit_capabilities(uint64_t kept, uint64_t *permitted)
+{
+	struct __user_cap_data_struct data[2];
+	int number, word;
+
+	/* First, since this needs a capability. EINVAL: one more than this kernel knows. */
+	for (number = 0; number < 64; number++) {
+		if (kept >> number & 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) && errno != EPERM)
+			break;
+	}
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) ||
+	    capabilities(SYS_capget, data))
+		return -1;
+	for (word = 0; word < 2; word++) {
+		data[word].permitted &= (uint32_t)(kept >> (32 * word));
+		data[word].effective = data[word].permitted;
+		data[word].inheritable = 0;
+	}
+	*permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	if (capabilities(SYS_capset, data))
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 int linux_set_thread_umask(mode_t mask)

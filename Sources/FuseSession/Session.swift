@@ -78,13 +78,18 @@ public final class Session: @unchecked Sendable {
         fuse_session_destroy(handle)
     }
 
-    /// Mounts at `path`.
-    /// - Throws: `SessionError`, in libfuse's words.
+    /// Mounts at `path`; for users other than root by fusermount3(1).
+    /// - Throws: `SessionError`, in libfuse's words, or in those of fusermount3.
     public func mount(at path: FilePath) throws(SessionError) {
-        let (result, reason) = LibraryLog.collecting {
-            path.withPlatformString { fuse_session_mount(handle, $0) }
+        let mount = { [handle] in
+            LibraryLog.collecting { path.withPlatformString { fuse_session_mount(handle, $0) } }
         }
-        guard result == 0 else { throw SessionError(doing: "mount \(path.printable)", reason) }
+        let ((result, reason), lines) =
+            geteuid() == 0 ? (mount(), []) : StandardError.collecting(mount)
+        guard result == 0 else {
+            throw SessionError(doing: "mount \(path.printable)", lines.last ?? reason)
+        }
+        for line in lines { log.warning("\(line)") }
         if options.ended != nil {
             let (result, reason) = LibraryLog.collecting {
                 cfuse3_tell_end(handle) { userdata in SessionCore.with(userdata) { $0.end() } }

@@ -27,10 +27,7 @@ extension MirrorFS {
                 }
             }
             if let mode = changes.mode {
-                try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
-                    try Syscall.changeMode(
-                        at: .workingDirectory, path, to: mode & 0o7777)
-                }
+                try changeMode(of: node, to: mode & 0o7777)
             }
             if let size = changes.size {
                 try truncate(context, node, handle, size)

@@ -27,6 +27,24 @@ extension MirrorFS {
         return try ownership.asStranger(context, body)
     }
 
+    /// chmod(2). Before somebody who is not privileged writes, the kernel has the set-user-ID and
+    /// set-group-ID bits taken. Of a file of another user a daemon without privileges cannot; SOURCE takes
+    /// them from it with the write.
+    func changeMode(of node: Node, to mode: mode_t) throws(Errno) {
+        do throws(Errno) {
+            try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
+                try Syscall.changeMode(at: .workingDirectory, path, to: mode)
+            }
+        } catch {
+            // The kernel lets nobody else change the mode of another's file.
+            guard error == .notPermitted, !ownership.canSwitch,
+                let status = try? Syscall.status(node.fd), status.st_uid != geteuid(),
+                status.st_mode & 0o7777 & ~mode & ~(S_ISUID | S_ISGID) == 0,
+                mode & ~status.st_mode == 0
+            else { throw error }
+        }
+    }
+
     /// Clears the set-group-ID bit, unless the caller is in the file's group. The caller holds the
     /// node.
     func clearSetGroupID(_ context: RequestContext, _ node: Node) throws(Errno) {

@@ -24,20 +24,14 @@ import SystemPackage
 struct Ownership: Sendable {
     private let uid = geteuid()
     private let gid = getegid()
-    private let capabilities: UInt64
+    private let capabilities: CapabilitySet
     private let groups = Syscall.supplementaryGroups()
-    private let canSwitch: Bool
-
-    // Of capabilities(7).
-    private static let fsetid: UInt64 = 1 << 4
-    private static let setgid: UInt64 = 1 << 6
-    private static let setuid: UInt64 = 1 << 7
-    private static let resource: UInt64 = 1 << 24
+    /// False of an ordinary user's daemon.
+    let canSwitch: Bool
 
     init() {
-        let needed = Self.setgid | Self.setuid
-        capabilities = (try? Syscall.effectiveCapabilities()) ?? 0
-        canSwitch = capabilities & needed == needed
+        capabilities = (try? Syscall.effectiveCapabilities()) ?? []
+        canSwitch = capabilities.isSuperset(of: [.setgid, .setuid])
     }
 
     /// Runs `body` so that what it creates belongs to the caller. Without the privilege to do so it
@@ -64,8 +58,8 @@ struct Ownership: Sendable {
             restoring: capabilities, body)
     }
 
-    private func capabilities(of context: RequestContext) -> UInt64 {
-        context.uid == 0 ? capabilities : capabilities & ~Self.resource
+    private func capabilities(of context: RequestContext) -> CapabilitySet {
+        context.uid == 0 ? capabilities : capabilities.subtracting(.sysResource)
     }
 
     /// Runs `body` so that SOURCE takes the set-group-ID bit from what it changes, as it would if
@@ -77,7 +71,7 @@ struct Ownership: Sendable {
         return try Syscall.withoutSupplementaryGroups(restoring: groups) { () throws(Errno) in
             try Syscall.withFileSystemIDs(
                 uid: context.uid, gid: context.gid,
-                capabilities: capabilities(of: context) & ~Self.fsetid,
+                capabilities: capabilities(of: context).subtracting(.fsetid),
                 restoring: capabilities, body)
         }
     }

@@ -6,14 +6,22 @@ import SystemPackage
 extension Syscall {
     /// Aborts FUSE connection `number`, the minor number of its `st_dev`: all requests end with
     /// `ECONNABORTED`, all later ones with `ENOTCONN`. By the control file system
-    /// (Documentation/filesystems/fuse.rst), which need not be mounted.
+    /// (Documentation/filesystems/fuse.rst), which need not be mounted unless this is an ordinary user.
     /// - Throws: `ENOENT` without such a connection; `EPERM`, `ENODEV` without the control file system.
     public static func abortFuseConnection(_ number: UInt32) throws(Errno) {
-        let control = Descriptor(
-            owning: FileDescriptor(rawValue: try retrying { linux_open_fuse_control() }))
+        let control = Descriptor(owning: try openFuseControl())
         let file = Descriptor(
             owning: try open(at: control.fd, "\(number)/abort", flags: O_WRONLY))
         _ = try retrying { Glibc.write(file.fd.rawValue, "1", 1) }
+    }
+
+    private static func openFuseControl() throws(Errno) -> FileDescriptor {
+        do throws(Errno) {
+            return FileDescriptor(rawValue: try retrying { linux_open_fuse_control() })
+        } catch {
+            guard error == .notPermitted else { throw error }
+            return try open("/sys/fs/fuse/connections", flags: O_RDONLY | O_DIRECTORY)
+        }
     }
 
     /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever the number says.

@@ -57,13 +57,6 @@ extension Syscall {
         }
     }
 
-    /// The calling thread's effective capabilities, one bit each: capabilities(7).
-    public static func effectiveCapabilities() throws(Errno) -> UInt64 {
-        var effective: UInt64 = 0
-        try check { linux_effective_capabilities(&effective) }
-        return effective
-    }
-
     /// Runs `body` on the calling thread as a file system user: what it creates belongs to them.
     ///
     /// - Parameters:
@@ -73,16 +66,16 @@ extension Syscall {
     /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
     @inlinable
     public static func withFileSystemIDs<R>(
-        uid: uid_t, gid: gid_t, capabilities: UInt64, restoring before: UInt64,
+        uid: uid_t, gid: gid_t, capabilities: CapabilitySet, restoring before: CapabilitySet,
         _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         // Each may have taken effect even if the other failed, so always go back.
         defer {
             linux_reset_fs_ids(geteuid(), getegid())
-            _ = linux_set_effective_capabilities(before)
+            _ = linux_set_effective_capabilities(before.rawValue)
         }
         guard linux_set_fs_ids(uid, gid) == 0 else { throw .notPermitted }
-        try check { linux_set_effective_capabilities(capabilities) }
+        try check { linux_set_effective_capabilities(capabilities.rawValue) }
         return try body()
     }
 

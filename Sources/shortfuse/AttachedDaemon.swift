@@ -44,6 +44,7 @@ struct AttachedDaemon {
         }
         let cache = try attach(target, kernel, pins: runtime.pins)
         defer { cache.close() }
+        state.capabilities = try LeastPrivilege.limit(to: LeastPrivilege.ofAttachment, log: log)
         state.accelerated = true
         state.reason = nil
         try runtime.write(state)

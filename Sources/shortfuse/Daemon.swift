@@ -32,9 +32,13 @@ struct Daemon {
         if herald.isInBackground {
             try Self.detachFromTerminal(log: runtime.logPath)
         }
+        // The last that needs more than is kept: a module is loaded, and the state of another daemon
+        // was looked at.
+        let kernel = reasonNotToTry == nil ? Self.kernel() : nil
+        state.capabilities = try limitPrivileges()
 
         let (serving, reason) = try assemble(
-            runtime, counters: try CounterFile(path: runtime.requestsPath))
+            runtime, counters: try CounterFile(path: runtime.requestsPath), on: kernel)
         defer { serving.end() }
         state.accelerated = reason == nil
         state.reason = reason
@@ -48,13 +52,30 @@ struct Daemon {
         try serve(serving, herald: herald, announcement: announcement(reason))
     }
 
+    /// Why acceleration is not even tried.
+    private var reasonNotToTry: String? {
+        if OrdinaryUser.isCurrent { return OrdinaryUser.limits }
+        return accelerate == .off ? "--accelerate off" : nil
+    }
+
+    /// The one that runs, with the module loaded.
+    private static func kernel() -> Result<KernelFit, KernelCacheError> {
+        Result { () throws(KernelCacheError) in try KernelModule.load() }
+    }
+
+    private func limitPrivileges() throws(Failure) -> [String] {
+        // They have none, mostly; and with no_new_privs fusermount3 could not unmount.
+        if OrdinaryUser.isCurrent { return (try? Syscall.effectiveCapabilities().names) ?? [] }
+        return try LeastPrivilege.limit(to: LeastPrivilege.ofMount, log: log)
+    }
+
     /// In one line: accelerated, or why not.
     private func announcement(_ reason: String?) -> String {
         guard let reason else {
             return "\(plan.mountpoint): accelerated: the kernel answers what it has seen"
                 + TriedKernels.hint
         }
-        let hint = accelerate == .off ? "" : "; `shortfuse doctor` tells more"
+        let hint = reasonNotToTry == nil ? "; `shortfuse doctor` tells more" : ""
         return "\(plan.mountpoint): not accelerated: \(reason)\(hint)"
     }
 
@@ -80,17 +101,19 @@ struct Daemon {
 
     // MARK: Parts
 
+    /// - Parameter kernel: nil if acceleration is not tried.
     /// - Returns: what serves, and why it is not accelerated.
     private func assemble(
-        _ runtime: RuntimeDirectory, counters: CounterFile
+        _ runtime: RuntimeDirectory, counters: CounterFile,
+        on kernel: Result<KernelFit, KernelCacheError>?
     ) throws(Failure) -> (ServingMount, reason: String?) {
         do {
-            if accelerate == .off {
-                return (try ServingMount(self, counters: counters), "--accelerate off")
+            guard let kernel else {
+                return (try ServingMount(self, counters: counters), reasonNotToTry)
             }
             do {
                 let serving = try ServingMount(
-                    self, counters: counters, acceleratedAt: runtime.pins,
+                    self, counters: counters, on: try kernel.get(), acceleratedAt: runtime.pins,
                     onAbandon: { recordLoss(reason: $0) })
                 return (serving, nil)
             } catch let error

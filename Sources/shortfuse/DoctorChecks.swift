@@ -16,7 +16,9 @@ extension SystemFacts {
     private var rootCheck: Check {
         userID == 0
             ? .ok("root", "yes")
-            : .missing("root", "user \(userID)", mend: "run it with sudo")
+            : .missing(
+                "root", "user \(userID)",
+                mend: "run it with sudo: users' mounts are not accelerated")
     }
 
     private var kernelCheck: Check {

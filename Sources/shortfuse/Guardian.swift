@@ -147,6 +147,8 @@ struct Guard: ParsableCommand {
         setsid()
         chdir("/")
         Syscall.nameProcess("sf-guardian")
+        // What is to be done is done with less, if not with all that is kept.
+        _ = try? LeastPrivilege.limit(to: LeastPrivilege.ofGuardian, log: Logger(label: "guardian"))
         let line = Line(descriptor: Guardian.Passed.line)
         guard line.send(.answered) else { return }
         // The daemon says nothing: this ends when it does.

@@ -83,8 +83,9 @@ struct HelperCall: Equatable {
         if options.flatMap(MountOptions.split).contains("remount") {
             // mount(8) gives all flags that are to be set, and no others.
             options.insert("suid,dev,exec,async,symfollow,diratime", at: 0)
-        } else if isForMount8 {
-            // The defaults of mount(8), and of mount.fuse(8), which gives them by itself.
+        } else if isForMount8, !OrdinaryUser.isCurrent {
+            // The defaults of mount(8), and of mount.fuse(8), which gives them by itself. Not of users,
+            // for whom mount(8) calls this with `user` in fstab.
             options.insert("suid,dev", at: 0)
         }
         arguments = ["mount"]

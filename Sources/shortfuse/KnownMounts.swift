@@ -17,6 +17,11 @@ enum KnownMounts {
         let mountpoint = try place(path)
         let runtime = RuntimeDirectory(mountpoint: mountpoint)
         guard let state = try runtime.state(), state.mountpoint == mountpoint else {
+            if try MountTable.top(at: mountpoint)?.type == "fuse.shortfuse" {
+                throw Failure(
+                    "\(path): mounted by another user, or its state was lost; "
+                        + "run this as who mounted it")
+            }
             throw Failure("\(path): not a shortfuse mount; `shortfuse status` lists the mounts")
         }
         return (state, runtime)
@@ -32,7 +37,6 @@ enum KnownMounts {
                 let isAside = RuntimeDirectory(mountpoint: state.mountpoint).name != runtime.name
                 if !isAside || state.process.isAlive { found.append((state, runtime)) }
             } catch {
-                guard geteuid() == 0 else { throw error }
                 warn(error.description)
             }
         }

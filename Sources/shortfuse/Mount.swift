@@ -56,13 +56,21 @@ struct Mount: ParsableCommand {
               mount -t shortfuse -o accelerate=require /srv/data /mnt
               /srv/data  /mnt  shortfuse  allow_other,nofail  0  0
 
-            The daemon's state, counters and log are in /run/shortfuse/; or, with
-            SHORTFUSE_RUNTIME_DIRECTORY in the environment, in that directory.
+            An ordinary user mounts, too, through fusermount3, on a directory of their own. Such a mount \
+            is not accelerated, and whatever anybody does there is done in SOURCE as this user: files \
+            that others make are the user's. allow_other and allow_root need the line \
+            user_allow_other in /etc/fuse.conf. suid, dev, nosymfollow, SELinux contexts and remount \
+            are for root.
+
+            The daemon's state, counters and log are in /run/shortfuse/, of an ordinary user in \
+            $XDG_RUNTIME_DIR/shortfuse/; or, with SHORTFUSE_RUNTIME_DIRECTORY in the environment, in \
+            that directory.
 
             Examples:
               shortfuse mount /srv/data /mnt
               shortfuse mount -o ro,allow_other --accelerate require /srv/data /mnt
               shortfuse mount --foreground /srv/data /mnt        until Ctrl-C
+              shortfuse mount ~/src ~/mnt                        as an ordinary user
             """)
 
     @Flag(
@@ -147,10 +155,14 @@ struct Mount: ParsableCommand {
         let herald = Herald(descriptor: readyDescriptor)
         do {
             let options = try MountOptions(parsing: options, isSloppy: sloppy)
+            let accelerate = accelerate ?? options.accelerate ?? .auto
+            if OrdinaryUser.isCurrent {
+                try OrdinaryUser.check(options, accelerate: accelerate)
+            }
             let plan = try MountPlan(source: source, mountpoint: mountpoint)
             let daemon = Daemon(
                 plan: plan, options: options,
-                accelerate: accelerate ?? options.accelerate ?? .auto,
+                accelerate: accelerate,
                 cacheEntries: cacheEntries ?? options.cacheEntries ?? Self.defaultCacheEntries,
                 threads: threads ?? options.threads ?? Self.defaultThreads)
             try daemon.run(herald: herald)

@@ -10,9 +10,6 @@ struct MountPlan: Equatable, Sendable {
 
     /// Checks both, and clears what a dead daemon left at MOUNTPOINT.
     init(source: Path, mountpoint: Path) throws(Failure) {
-        guard geteuid() == 0 else {
-            throw Failure("mount: not root; run it with sudo")
-        }
         self.source = try Self.resolve(source, role: "SOURCE")
         try Self.requireDirectory(self.source, role: "SOURCE")
         self.mountpoint = try Self.resolve(mountpoint, role: "MOUNTPOINT")
@@ -28,6 +25,7 @@ struct MountPlan: Equatable, Sendable {
         try Self.refuseLiveMount(self.mountpoint)
         try Self.requireDirectory(self.mountpoint, role: "MOUNTPOINT")
         try Self.checkPlace(source: self.source, mountpoint: self.mountpoint)
+        if OrdinaryUser.isCurrent { try OrdinaryUser.checkPlace(self.mountpoint) }
     }
 
     private static func refuseLiveMount(_ mountpoint: Path) throws(Failure) {
@@ -124,8 +122,9 @@ enum DeadMount {
             guard entry.type == "fuse.shortfuse" || (ours && entry.type.hasPrefix("fuse")) else {
                 return
             }
-            guard umount2(mountpoint.cString, CInt(MNT_DETACH) | umountNoFollow) == 0 else {
-                let error = Errno.last
+            do throws(Errno) {
+                try Fusermount.unmount(mountpoint, lazily: true)
+            } catch {
                 let mend =
                     error == .notPermitted
                     ? "run this as root" : "unmount it: umount --lazy \(mountpoint)"
@@ -147,8 +146,8 @@ enum DeadMount {
         else { return false }
         defer { Syscall.close(root) }
         // umount(8) with --force aborts first, and then fails, because the mount is open.
-        umount2(mountpoint.cString, CInt(MNT_FORCE) | umountNoFollow)
-        return true
+        return umount2(mountpoint.cString, CInt(MNT_FORCE) | umountNoFollow) == 0
+            || Errno.last != .notPermitted
     }
 
     /// UMOUNT_NOFOLLOW, typed.

@@ -68,6 +68,24 @@ struct MountOptions: Equatable, Sendable {
         forLibfuse.append("default_permissions")
     }
 
+    /// Others than the user who mounts may enter.
+    var admitsOthers: Bool { admitsOthers(as: "allow_other") || admitsOthers(as: "allow_root") }
+
+    func admitsOthers(as option: String) -> Bool { forLibfuse.contains(option) }
+
+    /// Of those that have the last word, the ones that fusermount3 takes from root only.
+    var forRootAlone: [String] {
+        var found = [("suid", "nosuid"), ("dev", "nodev")].compactMap { permits, forbids in
+            forLibfuse.last { $0 == permits || $0 == forbids } == permits ? permits : nil
+        }
+        found += ["context", "fscontext", "defcontext", "rootcontext"].filter { key in
+            forLibfuse.contains { $0.hasPrefix(key + "=") }
+        }
+        // By mount_setattr(2), once it is mounted.
+        if !followsSymlinks { found.append("nosymfollow") }
+        return found
+    }
+
     /// As on a bind mount with the same options.
     var accessTimes: MirrorFS.AccessTimes {
         if isReadOnly || hasNoAccessTimes { return .none }

@@ -21,6 +21,8 @@ struct MountState: Codable, Equatable, Sendable {
     var connection: ConnectionState?
     /// Of somebody else's mount that `attach` answers for; nil of our own.
     var attached: AttachedState?
+    /// The capabilities that the daemon has kept; nil of older versions.
+    var capabilities: [String]?
     /// `st_dev` of the files there; nil until it is mounted.
     var device: dev_t?
 
@@ -31,6 +33,7 @@ struct MountState: Codable, Equatable, Sendable {
         case source, mountpoint, accelerated, reason, pins
         case kernelCacheReason = "kernel_cache_reason"
         case options, version, started, connection, device, attached
+        case capabilities
     }
 
     init(
@@ -66,6 +69,7 @@ struct MountState: Codable, Equatable, Sendable {
         connection = try values.decodeIfPresent(ConnectionState.self, forKey: .connection)
         attached = try values.decodeIfPresent(AttachedState.self, forKey: .attached)
         device = try values.decodeIfPresent(dev_t.self, forKey: .device)
+        capabilities = try values.decodeIfPresent([String].self, forKey: .capabilities)
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -84,6 +88,7 @@ struct MountState: Codable, Equatable, Sendable {
         try values.encodeIfPresent(connection, forKey: .connection)
         try values.encodeIfPresent(attached, forKey: .attached)
         try values.encodeIfPresent(device, forKey: .device)
+        try values.encodeIfPresent(capabilities, forKey: .capabilities)
     }
 
     /// True if `mounts` has the mount, also below another one; not if it is still to be made.

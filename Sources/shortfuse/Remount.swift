@@ -8,7 +8,10 @@ struct Remount {
     let mountpoint: Path
 
     func run() throws(Failure) {
-        guard geteuid() == 0 else { throw Failure("mount: not root; run it with sudo") }
+        guard !OrdinaryUser.isCurrent else {
+            throw Failure(
+                "-o remount: for root alone; run it with sudo, or unmount it and mount it again")
+        }
         let place: Path
         do {
             place = try Paths.canonical(mountpoint)

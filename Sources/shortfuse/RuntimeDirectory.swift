@@ -4,7 +4,8 @@ import KernelCache
 import Syscall
 import SystemPackage
 
-/// The runtime directory of one mount: `/run/shortfuse/<name>/`, for root only. It holds
+/// The runtime directory of one mount: `/run/shortfuse/<name>/`, for root only; of an ordinary user's in
+/// their own directory (`OrdinaryUser.runtimeDirectory`). It holds
 /// `state.json`, `requests` (the daemon's counters) and, for a daemon in the background, `log`.
 ///
 /// Whatever is removed here is removed under one lock and only if its daemon is gone, or by that
@@ -12,7 +13,9 @@ import SystemPackage
 struct RuntimeDirectory: Sendable {
     /// SHORTFUSE_RUNTIME_DIRECTORY, an absolute path, or /run/shortfuse. Commands see only the mounts that
     /// were made with the same; the maps are pinned in a directory named after it.
-    static let defaultRoot: Path = environmentRoot ?? "/run/shortfuse"
+    static let defaultRoot: Path =
+        environmentRoot
+        ?? (OrdinaryUser.isCurrent ? OrdinaryUser.runtimeDirectory : "/run/shortfuse")
 
     private static let variable = "SHORTFUSE_RUNTIME_DIRECTORY"
     private static let environmentRoot = getenv(variable).map { Path(cString: $0) }
@@ -24,7 +27,7 @@ struct RuntimeDirectory: Sendable {
         }
     }
 
-    /// State decides about processes and pins, so nobody but root may have a hand in it.
+    /// State decides about processes and pins, so nobody but this user may have a hand in it.
     private static func requireOwn(_ root: Path) throws(Failure) {
         var found = stat()
         guard lstat(root.cString, &found) == 0 else {
@@ -32,9 +35,12 @@ struct RuntimeDirectory: Sendable {
         }
         guard Syscall.isOwnDirectory(found) else {
             throw Failure(
-                "\(root): not a directory that belongs to root alone; remove it, or set \(variable)"
+                "\(root): not a directory that belongs to \(OrdinaryUser.isCurrent ? "you" : "root") "
+                    + "alone; remove it, or set \(variable)"
             )
         }
+        // Older versions let everybody list it. One that somebody else has chosen is theirs.
+        if environmentRoot == nil, found.st_mode & 0o077 != 0 { chmod(root.cString, 0o700) }
     }
 
     let root: Path
@@ -194,6 +200,8 @@ struct RuntimeDirectory: Sendable {
         let mend =
             switch error {
             case .permissionDenied, .notPermitted: "run this as root"
+            case .noSuchFileOrDirectory where OrdinaryUser.isCurrent:
+                "set XDG_RUNTIME_DIR to a directory of yours"
             case .readOnlyFileSystem: "make it writable, or set \(variable)"
             case .noSpace: "make room there"
             default: "check that directory, or set \(variable)"
@@ -204,7 +212,7 @@ struct RuntimeDirectory: Sendable {
     /// One at a time among all shortfuse processes. Held for moments only; the kernel lets go of it
     /// if its holder dies.
     func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
-        guard mkdir(root.cString, 0o755) == 0 || errno == EEXIST else {
+        guard mkdir(root.cString, 0o700) == 0 || errno == EEXIST else {
             throw Failure("\(root): \(Self.describe(Errno.last))")
         }
         try Self.requireOwn(root)

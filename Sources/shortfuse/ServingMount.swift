@@ -40,11 +40,9 @@ final class ServingMount {
     /// - Throws: `KernelCacheError` or `SourceWatcher.Unwatchable` if only that is the matter; nothing
     ///   is mounted or pinned then.
     init(
-        _ daemon: Daemon, counters: CounterFile, acceleratedAt pins: String,
+        _ daemon: Daemon, counters: CounterFile, on kernel: KernelFit, acceleratedAt pins: String,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void
     ) throws {
-        // Before anything is mounted or pinned.
-        let kernel = try KernelModule.load()
         // Before anything of SOURCE is read.
         let plan = try NativeCachePlan(daemon, isAccelerated: true)
         try plan.checkOpens(daemon)

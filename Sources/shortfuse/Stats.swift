@@ -55,7 +55,6 @@ struct Stats: ParsableCommand {
     }
 
     func run() throws {
-        guard geteuid() == 0 else { throw Failure("stats: not root; run it with sudo") }
         let (state, runtime) = try KnownMounts.find(mountpoint)
         let first = try StatsSample(runtime, mountpoint: state.mountpoint)
         if let watch {

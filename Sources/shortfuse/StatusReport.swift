@@ -38,6 +38,8 @@ struct MountReport: Encodable {
     var verified: UInt64
     var differences: UInt64
     var connection: ConnectionState?
+    /// That its daemon has kept, in the names of capabilities(7); nil of older daemons.
+    var capabilities: [String]?
     /// Somebody else's mount, which `attach` answers for.
     var attached: AttachedState?
     var answered: [String: UInt64] = [:]
@@ -56,6 +58,7 @@ struct MountReport: Encodable {
         case sourceChanges = "source_changes"
         case sourceOverflows = "source_overflows"
         case verified, differences
+        case capabilities
         case nodes, connection, attached, answered, passed, refused
     }
 
@@ -77,6 +80,7 @@ struct MountReport: Encodable {
         started = mount.started
         connection = mount.connection
         attached = mount.attached
+        capabilities = mount.capabilities
         requestsFile = runtime.requestsPath
         counts = CounterSnapshot(path: runtime.requestsPath)
         daemonRequests = OpcodeNames.byName(
@@ -135,6 +139,12 @@ struct MountReport: Encodable {
         return (head + table.lines).joined(separator: "\n")
     }
 
+    private var privilegeLines: [String] {
+        guard let capabilities else { return [] }
+        let list = capabilities.isEmpty ? "none" : capabilities.joined(separator: " ")
+        return ["  privileges: \(list)"]
+    }
+
     private var sourceLines: [String] {
         var lines: [String] = []
         if sourceChanges > 0 || sourceOverflows > 0 {
@@ -159,7 +169,7 @@ struct MountReport: Encodable {
                 title, "  attached: process \(pid) since \(started)\(mounted ? "" : ", unmounted")",
                 "  policy: \(attached?.policy ?? ""); a mount of \(attached?.type ?? "")",
                 "  maps in \(pins)",
-            ]
+            ] + privilegeLines
         case .live:
             let place = mounted ? "" : ", unmounted, serves files that are still open"
             return [
@@ -170,7 +180,7 @@ struct MountReport: Encodable {
                 kernelCacheReason.map { "  kernel's own caches: not in use: \($0)" }
                     ?? "  kernel's own caches: in use",
                 "  nodes: \(nodes)",
-            ] + sourceLines + (connection?.lines.map { "  " + $0 } ?? [])
+            ] + privilegeLines + sourceLines + (connection?.lines.map { "  " + $0 } ?? [])
         }
     }
 }

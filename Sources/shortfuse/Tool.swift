@@ -30,6 +30,24 @@ enum Tool {
         return trimmed(String(decoding: bytes, as: UTF8.self))
     }
 
+    /// What it writes to standard error, trimmed, and its wait status. Nil if it cannot be started.
+    ///
+    /// - Parameter arguments: as in `Arguments`.
+    static func complaint(_ name: String, _ arguments: [String]) -> (text: String, status: CInt)? {
+        guard let path = path(name), let ends = pipe() else { return nil }
+        var spawn = Spawn()
+        spawn.pass(ends.write, as: STDERR_FILENO)
+        spawn.openNull(STDIN_FILENO)
+        spawn.openNull(STDOUT_FILENO)
+        let pid = spawn.run(path, [name] + arguments)
+        close(ends.write)
+        defer { close(ends.read) }
+        guard let pid else { return nil }
+        var bytes: [UInt8] = []
+        readAll(ends.read, into: &bytes)
+        return (trimmed(String(decoding: bytes, as: UTF8.self)), wait(for: pid))
+    }
+
     /// Both ends are closed in programs that are started later.
     static func pipe() -> (read: CInt, write: CInt)? {
         var ends: [CInt] = [-1, -1]

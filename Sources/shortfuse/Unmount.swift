@@ -28,7 +28,6 @@ struct Unmount: ParsableCommand {
     private static let patience = Duration.seconds(10)
 
     func run() throws {
-        guard geteuid() == 0 else { throw Failure("unmount: not root; run it with sudo") }
         let mountpoint = try KnownMounts.place(self.mountpoint)
         let runtime = RuntimeDirectory(mountpoint: mountpoint)
         let entry = try MountTable.top(at: mountpoint)
@@ -61,7 +60,9 @@ struct Unmount: ParsableCommand {
         if let entry, entry.type == "fuse.shortfuse", !DeadMount.isDead(mountpoint) {
             // Somebody emptied /run behind a live daemon. It removes its pins itself.
             try detach(mountpoint)
-            print("\(mountpoint): unmounted; its state was lost, so its daemon was not waited for")
+            print(
+                "\(mountpoint): unmounted; its state is another user's or was lost, so its daemon was "
+                    + "not waited for")
             return
         }
         try runtime.clearLeftovers { () throws(Failure) in
@@ -72,10 +73,15 @@ struct Unmount: ParsableCommand {
     }
 
     private func detach(_ mountpoint: Path) throws(Failure) {
-        let flags = DeadMount.umountNoFollow | (lazy ? CInt(MNT_DETACH) : 0)
-        guard umount2(mountpoint.cString, flags) == 0 else {
-            let error = Errno.last
-            guard error == .resourceBusy else { throw Failure("\(mountpoint): \(error)") }
+        do throws(Errno) {
+            try Fusermount.unmount(mountpoint, lazily: lazy)
+        } catch {
+            guard error == .resourceBusy else {
+                throw Failure(
+                    "\(mountpoint): \(error); "
+                        + (OrdinaryUser.isCurrent
+                            ? "run this as who mounted it, or as root" : "umount(8) tells more"))
+            }
             let users = MountUsers.describe(mountpoint)
             throw Failure(
                 "\(mountpoint): busy" + (users.isEmpty ? "" : ": in use by \(users)")

@@ -7,7 +7,7 @@ struct WarmMount: Sendable {
     /// `st_dev` of its files.
     let device: dev_t
     let mountpoint: Path
-    /// Nil where only root may know.
+    /// Nil where only another user may know.
     let state: MountState?
 }
 
@@ -16,9 +16,9 @@ extension WarmMount {
     init?(device: dev_t) throws(Failure) {
         var unknown: MountEntry?
         for entry in try MountTable.current() where entry.device == device {
-            // By its state, because its type can be chosen; others than root cannot see that.
+            // By its state, because its type can be chosen; whose mount it is not cannot see that.
             let runtime = RuntimeDirectory(mountpoint: entry.mountpoint)
-            if geteuid() == 0, let state = try runtime.state() {
+            if let state = try? runtime.state() {
                 self.init(device: device, mountpoint: entry.mountpoint, state: state)
                 return
             }

@@ -128,3 +128,22 @@ import Testing
         }
     }
 }
+
+@Suite struct OrdinaryUserTests {
+    @Test(arguments: [
+        ("", []), ("suid", ["suid"]), ("suid,nosuid", []), ("nosuid,suid,dev", ["suid", "dev"]),
+        ("suid,dev,user", []), ("context=x", ["context"]), ("nosymfollow", ["nosymfollow"]),
+        ("ro,noexec,allow_other", []),
+    ])
+    func optionsForRoot(options: String, expected: [String]) throws {
+        #expect(try MountOptions(parsing: [options]).forRootAlone == expected)
+    }
+
+    @Test(arguments: [
+        ("user_allow_other", true), ("mount_max = 9\n  user_allow_other \n", true),
+        ("#user_allow_other", false), ("user_allow_other_not", false), ("", false),
+    ])
+    func othersArePermitted(text: String, expected: Bool) {
+        #expect(OrdinaryUser.permitsOthers(text) == expected)
+    }
+}

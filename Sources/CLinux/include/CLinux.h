@@ -137,6 +137,14 @@ int linux_effective_capabilities(uint64_t *effective);
 int linux_set_effective_capabilities(uint64_t effective);
 
 /*
+ * Leaves the calling thread, and the threads and programs that it starts, the capabilities `kept`
+ * and no others, in all five sets, and sets no_new_privs (prctl(2) is variadic). The bounding set
+ * stays where the thread has no CAP_SETPCAP: no_new_privs keeps an execve(2) from gaining any of
+ * it. What is permitted then is in `*permitted`. 0 or -1 and errno.
+ */
+int linux_limit_capabilities(uint64_t kept, uint64_t *permitted);
+
+/*
  * Gives the calling thread a umask of its own and sets it; 0 or -1 and errno. Thread-local storage,
  * which spares the calls where nothing changes, is not expressible in Swift.
  */
