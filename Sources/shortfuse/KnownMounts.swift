@@ -24,7 +24,9 @@ enum KnownMounts {
 
     /// A state that cannot be read is told, and does not hide the others. Nothing is left to be done
     /// about a daemon that made way for another mount and has ended since.
-    static func all() throws(Failure) -> [(MountState, RuntimeDirectory)] {
+    static func all(
+        telling: (Failure) -> Void = { warn($0.description) }
+    ) throws(Failure) -> [(MountState, RuntimeDirectory)] {
         var found: [(MountState, RuntimeDirectory)] = []
         for runtime in try RuntimeDirectory.all() {
             do {
@@ -33,7 +35,7 @@ enum KnownMounts {
                 if !isAside || state.process.isAlive { found.append((state, runtime)) }
             } catch {
                 guard geteuid() == 0 else { throw error }
-                warn(error.description)
+                telling(error)
             }
         }
         return found
