@@ -68,6 +68,9 @@ final class BPFObject: @unchecked Sendable {
 
     private typealias ProgramNames = [(opcode: fuse_opcode, name: String)]
 
+    /// All that programs answer for a mount of our own.
+    static let opcodes = programNames(sf_config()).map(\.opcode.rawValue)
+
     /// The program of each opcode.
     private static func programNames(_ config: sf_config) -> ProgramNames {
         let all: ProgramNames = [

@@ -14,6 +14,9 @@ public struct OpcodeCounters: Sendable, Equatable {
 }
 
 extension KernelCache {
+    /// Those that can be answered in the kernel.
+    public static let opcodes: [UInt32] = BPFObject.opcodes
+
     /// The counters of this mount, by opcode; opcodes never seen are left out.
     public func counters() throws(KernelCacheError) -> [UInt32: OpcodeCounters] {
         try Self.counters(map: object.maps.counters)

@@ -8,15 +8,28 @@ struct Ask: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Waits until the mount at MOUNTPOINT answers.", shouldDisplay: false)
 
+    @Flag(help: "By statvfs(2), which the kernel's own caches cannot answer.")
+    var statistics = false
+
     @Argument(help: "Where it is mounted.")
     var mountpoint: Path
 
     func run() throws {
-        var found = stat()
-        guard stat(mountpoint.cString, &found) == 0 else {
+        guard statistics ? hasStatistics : hasAttributes else {
             print("\(Errno.last)")
             throw ExitCode.failure
         }
+    }
+
+    private var hasAttributes: Bool {
+        var found = stat()
+        return stat(mountpoint.cString, &found) == 0
+    }
+
+    /// To refuse is an answer, too.
+    private var hasStatistics: Bool {
+        var found = statvfs()
+        return statvfs(mountpoint.cString, &found) == 0 || errno == EACCES || errno == EPERM
     }
 }
 
@@ -27,13 +40,16 @@ struct Question: ~Copyable {
     let output: CInt
 
     /// Nil, with errno set, if no process can be started.
-    init?(_ mountpoint: Path) {
+    /// - Parameter kind: options of `Ask`.
+    init?(_ mountpoint: Path, kind: [String] = []) {
         guard let ends = Tool.pipe() else { return nil }
         var spawn = Spawn()
         spawn.pass(ends.write, as: STDOUT_FILENO)
         spawn.openNull(STDIN_FILENO)
         spawn.openNull(STDERR_FILENO)
-        let pid = spawn.runAgain(["ask", "--", mountpoint.argument])
+        // It may outlive this process, and must not keep anything of it open.
+        spawn.closeAll(from: STDERR_FILENO + 1)
+        let pid = spawn.runAgain(["ask"] + kind + ["--", mountpoint.argument])
         let error = errno
         close(ends.write)
         guard let pid else {

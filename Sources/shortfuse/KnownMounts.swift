@@ -29,7 +29,9 @@ enum KnownMounts {
 
     /// A state that cannot be read is told, and does not hide the others. Nothing is left to be done
     /// about a daemon that made way for another mount and has ended since.
-    static func all() throws(Failure) -> [(MountState, RuntimeDirectory)] {
+    static func all(
+        telling: (Failure) -> Void = { warn($0.description) }
+    ) throws(Failure) -> [(MountState, RuntimeDirectory)] {
         var found: [(MountState, RuntimeDirectory)] = []
         for runtime in try RuntimeDirectory.all() {
             do {
@@ -37,7 +39,7 @@ enum KnownMounts {
                 let isAside = RuntimeDirectory(mountpoint: state.mountpoint).name != runtime.name
                 if !isAside || state.process.isAlive { found.append((state, runtime)) }
             } catch {
-                warn(error.description)
+                telling(error)
             }
         }
         return found

@@ -25,6 +25,7 @@ struct Shortfuse: ParsableCommand {
               shortfuse status                 what is mounted, who answered how much
               shortfuse stats --watch /mnt     one mount in figures, every second
               shortfuse warm /mnt              fill the maps before anybody waits
+              shortfuse metrics                the figures of all mounts, for Prometheus
               shortfuse unmount /mnt
               shortfuse attach /home/me/remote    answer for somebody else's FUSE mount
 
@@ -36,9 +37,8 @@ struct Shortfuse: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            Mount.self, Unmount.self, Attach.self, Detach.self, Status.self, Stats.self, Warm.self,
-            Doctor.self, Ask.self,
-            Guard.self,
+            Mount.self, Unmount.self, Attach.self, Detach.self, Status.self, Stats.self,
+            Metrics.self, Warm.self, Doctor.self, Ask.self, Guard.self,
         ])
 }
 
