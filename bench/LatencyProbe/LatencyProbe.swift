@@ -12,8 +12,8 @@ struct LatencyProbe: ParsableCommand {
             that --prepare makes. The first subject is the one that ratios refer to.
 
             COUNTERFILE is a file of 64 little-endian 64-bit counts, the requests per FUSE opcode \
-            that the subject's daemon has received, kept up to date by the daemon. DIRECTORY must \
-            then be a mount's root: it is remounted before each operation, so that the daemon \
+            that the subject's daemon has received, kept up to date by the daemon, or "-" if it does not \
+            count. DIRECTORY must then be a mount's root: it is remounted before each operation, so that the daemon \
             knows no more nodes than that uses (needs root). Without COUNTERFILE, the subject \
             counts as one without a daemon.
 

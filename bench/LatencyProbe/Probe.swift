@@ -150,7 +150,8 @@ private struct Tally {
         Row(
             operation: operation.rawValue, subject: subject.name,
             p50: latencies.valueAtPercentile(50), p99: latencies.valueAtPercentile(99),
-            pass: median(of: passes), operations: latencies.totalCount, daemonRequests: requests)
+            pass: median(of: passes), operations: latencies.totalCount,
+            daemonRequests: subject.isCounted ? requests : nil)
     }
 }
 

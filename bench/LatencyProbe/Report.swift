@@ -9,7 +9,8 @@ struct Row {
     /// A round's calls together, median of the rounds.
     let pass: UInt64
     let operations: UInt64
-    let daemonRequests: UInt64
+    /// Nil: not counted.
+    let daemonRequests: UInt64?
 }
 
 struct Report {
@@ -30,8 +31,9 @@ struct Report {
             lines.append([
                 row.operation == operation ? "" : row.operation, row.subject,
                 decimals(Double(row.p50) / 1000), decimals(Double(row.p99) / 1000),
-                ratio(row), decimals(Double(row.pass) / 1_000_000), String(row.daemonRequests),
-                decimals(Double(row.daemonRequests) / Double(row.operations)),
+                ratio(row), decimals(Double(row.pass) / 1_000_000),
+                row.daemonRequests.map { String($0) } ?? "-",
+                row.daemonRequests.map { decimals(Double($0) / Double(row.operations)) } ?? "-",
             ])
             operation = row.operation
         }
@@ -68,7 +70,7 @@ struct Report {
             """
                 {"operation": "\(row.operation)", "subject": "\(row.subject)", \
             "p50_ns": \(row.p50), "p99_ns": \(row.p99), "pass_ns": \(row.pass), \
-            "operations": \(row.operations), "daemon_requests": \(row.daemonRequests)}
+            "operations": \(row.operations), "daemon_requests": \(row.daemonRequests.map { String($0) } ?? "null")}
             """
         }
         return """

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 
-/// NAME=DIRECTORY[:COUNTERFILE] as given on the command line.
+/// NAME=DIRECTORY[:COUNTERFILE] as given on the command line; `-` stands for a daemon that does not count.
 struct SubjectArgument: ExpressibleByArgument {
     let name: String
     let directory: String
@@ -29,19 +29,22 @@ struct Subject {
     let root: Root
     private let requests: RequestFile?
     /// Has a daemon of its own.
-    var isMount: Bool { requests != nil }
+    let isMount: Bool
+    /// Whether it is known how many requests there are, also because there are none.
+    var isCounted: Bool { !isMount || requests != nil }
 
     init(_ argument: SubjectArgument) throws {
         name = argument.name
         root = try Root(argument.directory)
-        requests = try argument.counterFile.map { try RequestFile($0) }
+        isMount = argument.counterFile != nil
+        requests = try argument.counterFile.flatMap { $0 == "-" ? nil : try RequestFile($0) }
     }
 
     /// Has the kernel forget all names of a mounted subject, and so its daemon all nodes: a remount
     /// does that as a side effect. passthrough_ll finds its nodes by walking a list of all, and
     /// would otherwise be slower with each operation that was measured before.
     func forgetNodes() throws {
-        guard let requests else { return }
+        guard isMount else { return }
         var status = statvfs()
         guard fstatvfs(root.descriptor, &status) == 0 else { throw ProbeError(errnoOf: root.name) }
         // Read-only, nosuid and the like stay as they are; their ST_* have the values of MS_*.
@@ -49,7 +52,7 @@ struct Subject {
         guard mount(nil, root.name, nil, kept | UInt(MS_REMOUNT), nil) == 0 else {
             throw ProbeError(errnoOf: "remounting \(root.name)")
         }
-        _ = try requests.settledTotal()
+        _ = try requests?.settledTotal()
     }
 
     /// Requests that the daemon has received so far; 0 without a daemon. Takes a rest, whatever the
