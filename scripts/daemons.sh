@@ -26,8 +26,8 @@ prepare_daemon() {
     gocryptfs)
         # No other kernel's file system is as deep as its encryption: it gets a copy of its own.
         mkdir "$work"/{cipher,plain}
-        gocryptfs -q -init -scryptn 10 -extpass 'echo secret' "$work/cipher"
-        gocryptfs -q -extpass 'echo secret' "$work/cipher" "$work/plain"
+        gocryptfs -q -nosyslog -init -scryptn 10 -extpass 'echo secret' "$work/cipher"
+        gocryptfs -q -nosyslog -extpass 'echo secret' "$work/cipher" "$work/plain"
         cp -a "$source/." "$work/plain/"
         umount "$work/plain"
         ;;
@@ -57,7 +57,7 @@ start_daemon() {
     bindfs) bindfs "$source" "$mount" ;;
     mergerfs) mergerfs -o xattr=passthrough "$source" "$mount" ;;
     squashfuse) squashfuse "$work/image" "$mount" ;;
-    gocryptfs) gocryptfs -q -extpass 'echo secret' "$work/cipher" "$mount" ;;
+    gocryptfs) gocryptfs -q -nosyslog -extpass 'echo secret' "$work/cipher" "$mount" ;;
     fuse-overlayfs)
         fuse-overlayfs -o "lowerdir=$source,upperdir=$work/upper$5,workdir=$work/work$5" "$mount"
         ;;
