@@ -38,6 +38,13 @@ struct AttachTarget {
         device = entry.device
     }
 
+    /// Whether it shows what nobody changes: an archive or an image. By the names of daemons that do only
+    /// that.
+    var isArchive: Bool {
+        ["squashfuse", "squashfuse_ll", "erofsfuse", "fuseiso", "ratarmount", "dwarfs"]
+            .contains { type == "fuse.\($0)" }
+    }
+
     /// Whether it is still mounted, here or elsewhere.
     var isMounted: Bool {
         guard let mounts = try? MountTable.current() else { return true }

@@ -54,7 +54,7 @@ struct AttachedDaemon {
         }
         let announcement =
             "\(target.mountpoint): attached (\(target.type), policy \(policy.text)): the kernel "
-            + "answers what it has seen\(TriedKernels.hint)"
+            + "answers what it has seen\(TriedKernels.hint)\(hint(target))"
         if let line {
             _ = line.send(.ready(announcement))
             line.close()
@@ -62,6 +62,12 @@ struct AttachedDaemon {
             write(line: announcement, to: STDOUT_FILENO)
         }
         log.info("the end: \(end.wait())")
+    }
+
+    private func hint(_ target: AttachTarget) -> String {
+        policy.policy == .own && target.isArchive
+            ? "; what never changes can be attached with --policy exclusive, which answers more"
+            : ""
     }
 
     private func attach(
