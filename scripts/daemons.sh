@@ -59,7 +59,7 @@ start_daemon() {
     squashfuse) squashfuse "$work/image" "$mount" ;;
     gocryptfs) gocryptfs -q -nosyslog -extpass 'echo secret' "$work/cipher" "$mount" ;;
     fuse-overlayfs)
-        fuse-overlayfs -o "lowerdir=$source,upperdir=$work/upper$5,workdir=$work/work$5" "$mount"
+        fuse-overlayfs -o "writeback=0,lowerdir=$source,upperdir=$work/upper$5,workdir=$work/work$5" "$mount"
         ;;
     sshfs)
         sshfs -p 2222 -o "IdentityFile=$work/key,StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null" \
