@@ -14,31 +14,29 @@ enum Tool {
 
     /// What it writes to standard output, trimmed. Nil if it is not there or fails.
     static func output(_ name: String, _ arguments: [String]) -> String? {
-        guard let path = path(name) else { return nil }
-        guard let ends = pipe() else { return nil }
-        var spawn = Spawn()
-        spawn.pass(ends.write, as: STDOUT_FILENO)
-        spawn.openNull(STDIN_FILENO)
-        spawn.openNull(STDERR_FILENO)
-        let pid = spawn.run(path, [name] + arguments)
-        close(ends.write)
-        defer { close(ends.read) }
-        guard let pid else { return nil }
-        var bytes: [UInt8] = []
-        readAll(ends.read, into: &bytes)
-        guard wait(for: pid) == 0 else { return nil }
-        return trimmed(String(decoding: bytes, as: UTF8.self))
+        guard let (text, status) = run(name, arguments, reading: STDOUT_FILENO), status == 0 else {
+            return nil
+        }
+        return text
     }
 
     /// What it writes to standard error, trimmed, and its wait status. Nil if it cannot be started.
     ///
     /// - Parameter arguments: as in `Arguments`.
     static func complaint(_ name: String, _ arguments: [String]) -> (text: String, status: CInt)? {
+        run(name, arguments, reading: STDERR_FILENO)
+    }
+
+    /// With one of its streams read to the end, the other standard ones being /dev/null.
+    private static func run(
+        _ name: String, _ arguments: [String], reading stream: CInt
+    ) -> (text: String, status: CInt)? {
         guard let path = path(name), let ends = pipe() else { return nil }
         var spawn = Spawn()
-        spawn.pass(ends.write, as: STDERR_FILENO)
-        spawn.openNull(STDIN_FILENO)
-        spawn.openNull(STDOUT_FILENO)
+        spawn.pass(ends.write, as: stream)
+        for other in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where other != stream {
+            spawn.openNull(other)
+        }
         let pid = spawn.run(path, [name] + arguments)
         close(ends.write)
         defer { close(ends.read) }
