@@ -102,3 +102,42 @@ image_package() {
         fi
     done
 }
+
+# newest_kernel 6.12: prints "RELEASE VERSION", the newest that the meta package points to.
+newest_kernel() {
+    local found
+    found=$(private_apt apt-cache show linux-headers-amd64 |
+        sed -nE "s/^Depends: linux-headers-($1\.[^ ]*-amd64) \(= ([^)]+)\).*/\2 \1/p" | sort -V | tail -n 1)
+    [[ $found ]] || die "the Debian mirror has no kernel $1: see $APT/sources.list"
+    printf '%s %s\n' "${found#* }" "${found% *}"
+}
+
+# newest_trixie_kernel 7.3: the same of Debian 13's, whose meta package points to one series only.
+newest_trixie_kernel() {
+    local release
+    for release in $(releases "$1"); do
+        ! is_listed "linux-headers-$release" || break
+    done
+    [[ ${release:-} ]] || die "the Debian mirror has no kernel $1: see $APT/sources.list"
+    printf '%s %s\n' "$release" \
+        "$(private_apt apt-cache show "linux-headers-$release" | sed -n 's/^Version: //p' | head -n 1)"
+}
+
+# kernel_packages RELEASE VERSION: prints the packages, each with its version, that make up a kernel.
+kernel_packages() {
+    local release=$1 version=$2 kbuild
+    # Signed images are published later than unsigned ones, and not in every suite. Since 6.19 the image
+    # and the modules have packages of their own.
+    if is_listed "linux-binary-$release=$version"; then
+        printf '%s\n' "linux-binary-$release=$version" "linux-modules-$release=$version" \
+            "linux-base-$release=$version"
+    elif is_listed "linux-image-$release=$version"; then
+        printf '%s\n' "linux-image-$release=$version"
+    else
+        printf '%s\n' "linux-image-$release-unsigned=$version"
+    fi
+    printf '%s\n' "linux-headers-$release=$version" "linux-headers-${release%-amd64}-common=$version"
+    kbuild=$(private_apt apt-cache show "linux-headers-$release=$version" |
+        grep -oE 'linux-kbuild-[^ ,]+' | head -n 1)
+    printf '%s\n' "$kbuild=$version"
+}
