@@ -243,8 +243,9 @@ import Testing
     /// What ends a request and where the connection is divided are changes of their own.
     @Test(arguments: [FakeKernel.whole, .undivided]) func eachEndFits(kernel: FakeKernel) throws {
         for (mount, size) in [("struct fuse_mount *,", UInt16(8)), ("", 0)] {
+            let end = "function(\(mount)struct fuse_args *,int)"
             var kernel = kernel
-            kernel.change("fuse_args", "end") { $0.type = "function(\(mount)struct fuse_args *,int)" }
+            kernel.change("fuse_args", "end") { $0.type = end }
             let fit = try Self.fit(kernel.bytes())
             #expect(fit.differences == [])
             #expect(fit.layout.end_mount.size == size)
