@@ -84,7 +84,7 @@ static enum sf_shape sf_shape(const struct fuse_args *args)
 
 static bool sf_conn_is_alive(const struct sf_attachment *attachment)
 {
-	return SF_NUMBER(attachment->conn, conn_connected);
+	return sf_number(attachment->connected, sf_layout.conn_connected.size);
 }
 
 /* An error that a program may answer with. ENOSYS would switch the opcode off for good. */
@@ -258,20 +258,20 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
  */
 long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
 {
-	sf_end_fn end;
+	void *end;
 	long result = SF_ASK_DAEMON;
 
 	if (!smp_load_acquire(&sf_attached))
 		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
-	end = *(sf_end_fn *)SF_AT(args, end);
+	end = *(void **)SF_AT(args, end);
 	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
 	if (end && gfpflags_allow_blocking(gfp))
 		result = sf_try(fm, args);
 	if (result == SF_ASK_DAEMON) {
 		result = sf_leave_to_watch(fm);
 	} else {
-		end(fm, args, min(result, 0L));
+		sf_call_end(end, fm, args, min(result, 0L));
 		result = 0;
 	}
 	rcu_read_unlock_trace();

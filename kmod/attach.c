@@ -16,7 +16,6 @@
 extern const struct file_operations fuse_dev_operations;
 struct fuse_conn *fuse_conn_get(struct fuse_conn *fc);
 void fuse_conn_put(struct fuse_conn *fc);
-void fuse_abort_conn(struct fuse_conn *fc);
 
 /* 64 buckets: enough for hundreds of mounts on one host. */
 static DEFINE_HASHTABLE(sf_conns, 6);
@@ -120,8 +119,12 @@ static int sf_get_conn(struct sf_attachment *attachment, const struct sf_attach 
 	else
 		attachment->conn = fuse_conn_get(conn);
 	fput(file);
-	if (error || !is_mount)
+	if (error)
 		return error;
+	attachment->connected =
+		sf_chan_of(conn, &request->layout) + request->layout.conn_connected.offset;
+	if (!is_mount)
+		return 0;
 	attachment->foreign = sf_foreign_new(conn, request);
 	if (!IS_ERR(attachment->foreign))
 		return 0;
@@ -243,7 +246,7 @@ static int sf_release(struct inode *inode, struct file *file)
 
 	if (conn) {
 		if (!is_foreign)
-			fuse_abort_conn(conn);
+			sf_abort(sf_chan_of(conn, &sf_layout));
 		fuse_conn_put(conn);
 	}
 	return 0;

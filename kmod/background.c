@@ -13,7 +13,7 @@
 struct sf_pending {
 	struct hlist_node entry;
 	struct fuse_args *args;
-	sf_end_fn end;
+	void *end;
 	struct sf_foreign *foreign;
 	struct sf_change change;
 };
@@ -46,21 +46,26 @@ static void sf_pending_end(struct sf_pending *pending)
 	kfree(pending);
 }
 
-static void sf_watched_end(struct fuse_mount *fm, struct fuse_args *args, int error)
+static void sf_watched_end_mount(struct fuse_mount *fm, struct fuse_args *args, int error)
 {
 	struct sf_pending *pending = sf_pending_take(args);
-	sf_end_fn end = pending->end;
+	void *end = pending->end;
 
 	sf_pending_end(pending);
-	end(fm, args, error);
+	sf_call_end(end, fm, args, error);
 	module_put(THIS_MODULE);
+}
+
+static void sf_watched_end(struct fuse_args *args, int error)
+{
+	sf_watched_end_mount(NULL, args, error);
 }
 
 /* Has `args` watched until it ends. False if that is not needed, or not possible. */
 static bool sf_watch_end(struct sf_foreign *foreign, struct fuse_args *args,
 			 const struct sf_change *change)
 {
-	sf_end_fn *end = SF_AT(args, end);
+	void **end = SF_AT(args, end);
 	struct sf_pending *pending = *end ? kmalloc(sizeof(*pending), GFP_ATOMIC) : NULL;
 	unsigned long flags;
 
@@ -77,14 +82,14 @@ static bool sf_watch_end(struct sf_foreign *foreign, struct fuse_args *args,
 	spin_lock_irqsave(&sf_pendings_lock, flags);
 	hash_add(sf_pendings, &pending->entry, (unsigned long)args);
 	spin_unlock_irqrestore(&sf_pendings_lock, flags);
-	*end = sf_watched_end;
+	*end = sf_layout.end_mount.size ? (void *)sf_watched_end_mount : (void *)sf_watched_end;
 	return true;
 }
 
 void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args)
 {
 	static const struct sf_change nothing;
-	sf_end_fn end = *(sf_end_fn *)SF_AT(args, end);
+	void *end = *(void **)SF_AT(args, end);
 	int error;
 
 	refcount_inc(&foreign->refs);
@@ -94,12 +99,12 @@ void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct f
 		module_put(THIS_MODULE);
 		error = sf_ask_background(fm, args, GFP_KERNEL | __GFP_NOFAIL);
 		if (error)
-			end(fm, args, error);
+			sf_call_end(end, fm, args, error);
 		return;
 	}
 	error = sf_ask_background(fm, args, GFP_KERNEL | __GFP_NOFAIL);
 	if (error)
-		sf_watched_end(fm, args, error);
+		sf_watched_end_mount(fm, args, error);
 }
 
 int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
@@ -127,7 +132,7 @@ int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp
 	if (!result)
 		return 0;
 	pending = sf_pending_take(args);
-	*(sf_end_fn *)SF_AT(args, end) = pending->end;
+	*(void **)SF_AT(args, end) = pending->end;
 	sf_pending_end(pending);
 	foreign = NULL;
 out:

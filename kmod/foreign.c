@@ -69,6 +69,7 @@ struct sf_foreign *sf_foreign_new(struct fuse_conn *conn, const struct sf_attach
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&foreign->refs, 1);
 	foreign->conn = conn;
+	foreign->chan = sf_chan_of(conn, layout);
 	foreign->uid = *(kuid_t *)((void *)conn + layout->conn_user_id.offset);
 	foreign->any_uid = sf_conn_bit(conn, layout->conn_default_permissions);
 	foreign->stripes = kvcalloc(1U << SF_STRIPE_BITS, sizeof(*foreign->stripes), GFP_KERNEL);
@@ -326,13 +327,13 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 	return result;
 }
 
-u64 sf_watch_forget(struct fuse_conn *conn, u64 nodeid, u64 count)
+u64 sf_watch_forget(const void *chan, u64 nodeid, u64 count)
 {
 	struct sf_foreign *foreign;
 
 	rcu_read_lock();
 	hlist_for_each_entry_rcu(foreign, &sf_foreigns, entry) {
-		if (foreign->conn == conn && count)
+		if (foreign->chan == chan && count)
 			count = sf_node_forget(foreign, nodeid, count);
 	}
 	rcu_read_unlock();

@@ -32,6 +32,7 @@ struct sf_foreign {
 	struct hlist_node entry;
 	refcount_t refs;
 	struct fuse_conn *conn;
+	const void *chan; /* of sf_chan_of(): what FORGETs come with */
 	struct bpf_prog *learners[SF_OPCODES];
 	/* Without default_permissions the daemon decides who may: only this caller is answered. */
 	kuid_t uid;

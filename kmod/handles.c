@@ -154,7 +154,7 @@ bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fu
 	struct sf_handle *handle;
 	bool is_kept = false;
 
-	if (!foreign->open_ns || !in || in->release_flags || !*(sf_end_fn *)SF_AT(args, end))
+	if (!foreign->open_ns || !in || in->release_flags || !*(void **)SF_AT(args, end))
 		return false;
 	hlist_bl_lock(bucket);
 	handle = sf_find_handle(bucket, nodeid, in->fh);
@@ -207,7 +207,7 @@ bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args)
 		return false;
 	atomic_dec(&foreign->idle);
 	/* As if it had been answered: it lets go of the inode, which the opener has. */
-	(*(sf_end_fn *)SF_AT(release, end))(fm, release, 0);
+	sf_call_end(*(void **)SF_AT(release, end), fm, release, 0);
 	return true;
 }
 

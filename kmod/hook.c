@@ -49,8 +49,8 @@ static bool sf_no_original_write_update(struct inode *inode, loff_t end, ssize_t
 
 struct fuse_forget_link;
 
-static void sf_no_original_forget(struct fuse_conn *conn, struct fuse_forget_link *forget,
-				  u64 nodeid, u64 count)
+static void sf_no_original_forget(void *chan, struct fuse_forget_link *forget, u64 nodeid,
+				  u64 count)
 {
 }
 
@@ -117,16 +117,18 @@ static noinline int sf_request_background(struct fuse_mount *fm, struct fuse_arg
 	return static_call(sf_original_background)(fm, args, gfp);
 }
 
-/* fuse_queue_forget(conn, forget, nodeid, nlookup): the kernel lets go of an inode. */
-static noinline void sf_forget(struct fuse_conn *conn, struct fuse_forget_link *forget, u64 nodeid,
-			       u64 count)
+/*
+ * fuse_queue_forget(conn, forget, nodeid, nlookup), since 7.2 fuse_chan_queue_forget(chan, …): the
+ * kernel lets go of an inode.
+ */
+static noinline void sf_forget(void *chan, struct fuse_forget_link *forget, u64 nodeid, u64 count)
 {
-	count = sf_watch_forget(conn, nodeid, count);
+	count = sf_watch_forget(chan, nodeid, count);
 	if (!count) {
 		kfree(forget);
 		return;
 	}
-	static_call(sf_original_forget)(conn, forget, nodeid, count);
+	static_call(sf_original_forget)(chan, forget, nodeid, count);
 }
 
 /* fuse_conn_destroy(fm): the mount is gone, its super block goes in a moment. */
@@ -224,7 +226,7 @@ static struct sf_hook sf_hooks[] = {
 	{"fuse_simple_background", sf_request_background, use_sf_original_background},
 	{"fuse_file_write_iter", sf_write, use_sf_original_write},
 	{"fuse_write_update_attr", sf_write_update, use_sf_original_write_update},
-	{"fuse_queue_forget", sf_forget, use_sf_original_forget},
+	{SF_QUEUE_FORGET, sf_forget, use_sf_original_forget},
 	{"fuse_conn_destroy", sf_destroy, use_sf_original_destroy},
 	{"fuse_reverse_inval_inode", sf_inval_inode, use_sf_original_inval_inode},
 	{"fuse_reverse_inval_entry", sf_inval_entry, use_sf_original_inval_entry},

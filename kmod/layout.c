@@ -109,6 +109,17 @@ static bool sf_inode_fits(const struct sf_layout *layout)
 	       layout->inode_lock.offset != layout->inode_nlookup.offset;
 }
 
+/* The channel is where the functions say that this module was built for. */
+static bool sf_chan_fits(const struct sf_layout *layout)
+{
+#ifdef SF_HAVE_FUSE_CHAN
+	return sf_within(layout->conn_chan, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->chan_conn, sizeof(void *), SF_STRUCT_MAX);
+#else
+	return !layout->conn_chan.size && !layout->chan_conn.size;
+#endif
+}
+
 bool sf_layout_fits(const struct sf_layout *layout)
 {
 	u32 room = layout->args.size;
@@ -125,8 +136,10 @@ bool sf_layout_fits(const struct sf_layout *layout)
 	       sf_bit_within(layout->in_pages, room) && sf_bit_within(layout->out_pages, room) &&
 	       sf_bit_within(layout->out_argvar, room) &&
 	       sf_bit_within(layout->page_zeroing, room) &&
-	       sf_within(layout->end, sizeof(void *), room) && sf_disjoint(layout) &&
-	       sf_pages_fit(layout) && sf_within(layout->mount_fc, sizeof(void *), SF_STRUCT_MAX) &&
+	       sf_within(layout->end, sizeof(void *), room) &&
+	       (!layout->end_mount.size || layout->end_mount.size == sizeof(void *)) &&
+	       sf_disjoint(layout) && sf_chan_fits(layout) && sf_pages_fit(layout) &&
+	       sf_within(layout->mount_fc, sizeof(void *), SF_STRUCT_MAX) &&
 	       sf_within(layout->mount_entry, sizeof(struct list_head), SF_STRUCT_MAX) &&
 	       sf_within(layout->dev_fc, sizeof(void *), SF_STRUCT_MAX) &&
 	       sf_within(layout->conn_mounts, sizeof(struct list_head), SF_STRUCT_MAX) &&
@@ -146,10 +159,11 @@ static bool sf_peek(const void *at, void **word)
 	return !copy_from_kernel_nofault(word, at, sizeof(*word));
 }
 
-/* From a connection to its first mount and back, or the layout is not this kernel's. */
+/* From a connection to its first mount and its channel and back, or the layout is not this
+ * kernel's. */
 static struct fuse_conn *sf_check_conn(void *conn, const struct sf_layout *layout)
 {
-	void *entry, *back, *word;
+	void *chan = conn, *entry, *back, *word;
 	u32 connected;
 
 	if (!sf_peek(conn + layout->conn_mounts.offset, &entry) ||
@@ -158,7 +172,11 @@ static struct fuse_conn *sf_check_conn(void *conn, const struct sf_layout *layou
 	    back != conn)
 		return ERR_PTR(-EINVAL);
 
-	if (!sf_peek(conn + round_down(layout->conn_connected.offset, 8), &word))
+	if (layout->conn_chan.size &&
+	    (!sf_peek(conn + layout->conn_chan.offset, &chan) ||
+	     !sf_peek(chan + layout->chan_conn.offset, &back) || back != conn))
+		return ERR_PTR(-EINVAL);
+	if (!sf_peek(chan + round_down(layout->conn_connected.offset, 8), &word))
 		return ERR_PTR(-EINVAL);
 	connected = (unsigned long)word >> (layout->conn_connected.offset % 8 * 8) &
 		    GENMASK(layout->conn_connected.size * 8 - 1, 0);
@@ -173,6 +191,11 @@ struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layou
 	void *conn;
 
 	if (!sf_peek(fuse_dev + layout->dev_fc.offset, &conn))
+		return ERR_PTR(-EINVAL);
+	/* Nothing, or a mark, of a device that is not mounted; until 7.1 it has no fuse_dev. */
+	if ((unsigned long)conn < PAGE_SIZE)
+		return ERR_PTR(-ENOTCONN);
+	if (layout->chan_conn.size && !sf_peek(conn + layout->chan_conn.offset, &conn))
 		return ERR_PTR(-EINVAL);
 	return sf_check_conn(conn, layout);
 }

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/slab.h>
+#include "compat.h"
 #include "foreign.h"
 
 struct sf_node {
@@ -146,7 +147,7 @@ static void sf_settle_inode(struct sf_foreign *foreign, struct inode *inode)
 
 	spin_lock(&inode->i_lock);
 	/* What is being evicted is forgotten in a moment, and ours is taken off there. */
-	if (!(inode->i_state & (I_NEW | I_FREEING | I_WILL_FREE | I_CLEAR))) {
+	if (!(sf_inode_state(inode) & (I_NEW | I_FREEING | I_WILL_FREE | I_CLEAR))) {
 		spin_lock(lock);
 		/* The daemon's own count stays. */
 		if (*nlookup > 1)

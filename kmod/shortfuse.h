@@ -21,6 +21,7 @@ struct sf_attachment {
 	struct rcu_head rcu;
 	struct work_struct work;
 	struct fuse_conn *conn;
+	const void *connected; /* a number: whether it lives */
 	struct bpf_prog *progs[SF_OPCODES];
 	struct sf_foreign *foreign; /* NULL: of our own daemon's mount */
 };
@@ -38,6 +39,13 @@ struct fuse_conn *sf_conn_of_mount(const void *fuse_mount, const struct sf_layou
 
 #define SF_AT(base, field) ((void *)(base) + sf_layout.field.offset)
 
+/* What has the daemon's device: the connection, since 7.2 its channel. */
+static inline void *sf_chan_of(const struct fuse_conn *conn, const struct sf_layout *layout)
+{
+	return layout->conn_chan.size ? *(void **)((void *)conn + layout->conn_chan.offset)
+				      : (void *)conn;
+}
+
 /* attach.c */
 extern unsigned int sf_attached; /* how many: 0 spares every other mount the search */
 /* Under rcu_read_lock_trace(), which also keeps what it returns. */
@@ -51,8 +59,17 @@ void sf_put_progs(struct bpf_prog **progs);
 int sf_attach_init(void);
 void sf_attach_exit(void);
 
-/* fuse_args.end: told the result of a request that nobody waits for. */
-typedef void (*sf_end_fn)(struct fuse_mount *fm, struct fuse_args *args, int error);
+/* fuse_args.end: told the result of a request that nobody waits for; until 7.1 its mount, too. */
+typedef void (*sf_end_fn)(struct fuse_args *args, int error);
+typedef void (*sf_end_mount_fn)(struct fuse_mount *fm, struct fuse_args *args, int error);
+
+static inline void sf_call_end(void *end, struct fuse_mount *fm, struct fuse_args *args, int error)
+{
+	if (sf_layout.end_mount.size)
+		((sf_end_mount_fn)end)(fm, args, error);
+	else
+		((sf_end_fn)end)(args, error);
+}
 
 static inline bool sf_flag(const struct fuse_args *args, struct sf_field bit)
 {
@@ -90,8 +107,8 @@ long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t g
 /* foreign.c */
 ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args);
 int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
-/* The rest of `count`, of which the daemon is to be told. */
-u64 sf_watch_forget(struct fuse_conn *conn, u64 nodeid, u64 count);
+/* The rest of `count`, of which the daemon is to be told. `chan`: as of sf_chan_of(). */
+u64 sf_watch_forget(const void *chan, u64 nodeid, u64 count);
 void sf_watch_destroy(struct fuse_mount *fm);
 /* The daemon tells of a change. */
 void sf_watch_inval_inode(struct fuse_conn *conn, u64 nodeid);

@@ -6,6 +6,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # Outside the checkout, so that several clones share one download.
 CACHE=${SHORTFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/shortfuse}
 KERNELS=(6.1 6.12)
+# Those that only 'scripts/setup --kernels' fetches, from Debian 13 (trixie) and its backports.
+MORE_KERNELS=(6.12-trixie 7.2 7.3)
 NAME=${0##*/}
 # Debian's 'su' leaves these out.
 PATH=$PATH:/usr/sbin:/sbin
@@ -39,15 +41,23 @@ swift_bin() {
     dirname "$(readlink -f "$swift")"
 }
 
-# is_kernel NAME: one of the kernels that setup unpacks.
+# is_kernel NAME: one of the kernels that setup can unpack.
 is_kernel() {
-    [[ " ${KERNELS[*]} " == *" $1 "* ]]
+    [[ " ${KERNELS[*]} ${MORE_KERNELS[*]} " == *" $1 "* ]]
+}
+
+# is_trixie NAME: one of those that are Debian 13's.
+is_trixie() {
+    [[ " ${MORE_KERNELS[*]} " == *" $1 "* ]]
 }
 
 # kernel_tree 6.12: where setup unpacked that kernel.
 kernel_tree() {
     local tree=$CACHE/kernels/$1
-    [[ -e $tree/stamp ]] || die "kernel $1 is not unpacked in $CACHE: run scripts/setup"
+    if [[ ! -e $tree/stamp ]]; then
+        ! is_trixie "$1" || die "kernel $1 is not unpacked in $CACHE: run scripts/setup --kernels $1"
+        die "kernel $1 is not unpacked in $CACHE: run scripts/setup"
+    fi
     printf '%s\n' "$tree"
 }
 
@@ -74,48 +84,14 @@ kernel_headers() {
     printf '%s\n' "$headers"
 }
 
-# Packages are looked up and downloaded privately: neither this machine's apt sources nor its lists
-# change. Here are that configuration, the lists and the downloads.
-APT=$CACHE/apt
-# shellcheck disable=SC2034 # for the scripts that source this
-DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# The machine's own sources as "URI RELEASE", whichever of apt's formats they are written in.
-# (apt-get fills in what stands in the parentheses.)
-# shellcheck disable=SC2016
-machine_sources() {
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
-        'Created-By: Packages' 'Architecture: amd64' | awk '$3 == "main" { print $1, $2 }' | sort -u
-}
-
-# write_apt_conf SOURCES: writes what private_apt goes by.
-write_apt_conf() {
-    mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
-    # Two mirrors of one suite in the machine's sources must not become duplicates here.
-    sort -u <<<"${1%$'\n'}" >"$APT/sources.list"
-    : >"$APT/status"
-    # An empty status file: what this machine has installed must not sway which version is newest.
-    # The hooks are cleared because they serve the machine's own lists.
-    cat >"$APT/apt.conf" <<EOF
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-Dir::Etc::sourcelist "$APT/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-Dir::State::lists "$APT/lists";
-Dir::State::status "$APT/status";
-Dir::Cache "$APT/cache";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-EOF
-}
-
-# private_apt PROGRAM ARGUMENT…
-private_apt() {
-    local program=$1
-    shift
-    "$program" -q -c "$APT/apt.conf" "$@"
+# in_trixie COMMAND…: runs it with Debian 13's /usr, as setup unpacked it, in place of this machine's:
+# the compiler and the C library that the headers of its kernels need. Nobody else sees that.
+in_trixie() {
+    local usr=$CACHE/trixie/usr as=()
+    [[ -e $CACHE/trixie/stamp ]] || die "Debian 13's compiler is not unpacked in $CACHE: run scripts/setup --kernels all"
+    [[ $ROOT/ != /usr/* && $CACHE/ != /usr/* ]] ||
+        die "the checkout or the cache is below /usr, where Debian 13's is to be for this: move it, or set SHORTFUSE_CACHE"
+    ((EUID == 0)) || as=(--map-root-user)
+    # shellcheck disable=SC2016 # for the shell in there
+    DEB_BUILD_ARCH=amd64 unshare "${as[@]}" --mount sh -c 'mount --bind "$0" /usr && exec "$@"' "$usr" "$@"
 }

@@ -14,8 +14,10 @@ enum FieldTable {
         case type([String])
         /// An array of it.
         case array(of: String)
-        /// A pointer to a function that takes these and returns nothing.
-        case function([String])
+        /// A pointer to a function that returns nothing and takes these; several: or those.
+        case function([[String]])
+        /// The same, of which the first parameter is noted if it is of this type.
+        case firstParameter(String)
     }
 
     struct Field: Sendable {
@@ -61,7 +63,13 @@ enum FieldTable {
         Field(\.page_zeroing, "fuse_args", names: ["page_zeroing"], as: .bit),
         Field(
             \.end, "fuse_args", names: ["end"],
-            as: .function(["struct fuse_mount *", "struct fuse_args *", "int"])),
+            as: .function([
+                ["struct fuse_mount *", "struct fuse_args *", "int"],
+                // Since 7.2.
+                ["struct fuse_args *", "int"],
+            ])),
+        Field(
+            \.end_mount, "fuse_args", names: ["end"], as: .firstParameter("struct fuse_mount *")),
     ]
 
     /// Where a reply goes that has pages. Since 6.14 they are folios; a page of the page cache is one.
@@ -84,12 +92,26 @@ enum FieldTable {
     ]
 
     /// From a request or an open /dev/fuse to the connection, and whether that lives.
-    static let connection = [
+    static func connection(_ division: Division) -> [Field] {
+        connection + (division == .whole ? undivided : divided)
+    }
+
+    private static let connection = [
         Field(\.mount_fc, "fuse_mount", names: ["fc"], as: .type(["struct fuse_conn *"])),
         Field(\.mount_entry, "fuse_mount", names: ["fc_entry"], as: .type(["struct list_head"])),
-        Field(\.dev_fc, "fuse_dev", names: ["fc"], as: .type(["struct fuse_conn *"])),
         Field(\.conn_mounts, "fuse_conn", names: ["mounts"], as: .type(["struct list_head"])),
+    ]
+
+    private static let undivided = [
+        Field(\.dev_fc, "fuse_dev", names: ["fc"], as: .type(["struct fuse_conn *"])),
         Field(\.conn_connected, "fuse_conn", names: ["connected"], as: .number([1, 2, 4])),
+    ]
+
+    private static let divided = [
+        Field(\.dev_fc, "fuse_dev", names: ["chan"], as: .type(["struct fuse_chan *"])),
+        Field(\.conn_chan, "fuse_conn", names: ["chan"], as: .type(["struct fuse_chan *"])),
+        Field(\.chan_conn, "fuse_chan", names: ["conn"], as: .type(["struct fuse_conn *"])),
+        Field(\.conn_connected, "fuse_chan", names: ["connected"], as: .number([1, 2, 4])),
     ]
 
     /// Who may be answered on an attached mount, and the lookups that its inodes count.

@@ -63,6 +63,10 @@ struct FuseLayout {
             )
         }
         guard let size = btf.size(of: member.type) else { throw Difference("no size of \(name)") }
+        if case .firstParameter(let known) = shape {
+            let first = try function(member.type, name).parameters.first
+            return sf_field(offset: 0, size: first == known ? UInt16(size) : 0)
+        }
         try check(member.type, size, name, shape)
         return try field(at: Int(member.bit / 8), size, name)
     }
@@ -72,7 +76,7 @@ struct FuseLayout {
     ) throws(Difference) {
         let typeName = btf.name(of: type)
         switch shape {
-        case .whole, .bit:
+        case .whole, .bit, .firstParameter:
             break
         case .number(let sizes):
             guard btf.isNumber(type) else {
@@ -90,15 +94,23 @@ struct FuseLayout {
             guard let own = btf.element(of: type), btf.name(of: own) == element, size > 0 else {
                 throw Difference("\(name) is \(typeName), not an array of \(element)")
             }
-        case .function(let parameters):
-            guard let prototype = btf.prototype(ofPointer: type) else {
-                throw Difference("\(name) is \(typeName), not a pointer to a function")
-            }
-            let known = KernelBTF.Prototype(returns: "void", parameters: parameters)
-            guard prototype == known else {
-                throw Difference(prototype.difference(from: known, name))
-            }
+        case .function(let forms):
+            let prototype = try function(type, name)
+            let known = forms.map { KernelBTF.Prototype(returns: "void", parameters: $0) }
+            guard !known.contains(prototype) else { break }
+            let count = prototype.parameters.count
+            let nearest = known.first { $0.parameters.count == count } ?? known.first
+            throw Difference(nearest.map { prototype.difference(from: $0, name) } ?? name)
         }
+    }
+
+    private func function(
+        _ type: UInt32, _ name: String
+    ) throws(Difference) -> KernelBTF.Prototype {
+        guard let prototype = btf.prototype(ofPointer: type) else {
+            throw Difference("\(name) is \(btf.name(of: type)), not a pointer to a function")
+        }
+        return prototype
     }
 
     /// In struct sf_layout bits are counted, not bytes.

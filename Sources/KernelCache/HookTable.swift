@@ -1,3 +1,15 @@
+/// Where a kernel's FUSE has what concerns the daemon's device.
+enum Division {
+    /// In the connection, struct fuse_conn.
+    case whole
+    /// Since 7.2: in struct fuse_chan.
+    case divided
+
+    init(_ btf: KernelBTF) {
+        self = btf.structure("fuse_chan") == nil ? .whole : .divided
+    }
+}
+
 /// The functions of fs/fuse that the module hooks or calls, and as what: what kmod/hook.c and
 /// kmod/attach.c say in C. A kernel where one of them is another has arguments in other registers.
 enum HookTable {
@@ -51,11 +63,24 @@ enum HookTable {
     ]
 
     /// What is watched of attached mounts. The module hooks these for all.
-    static let attach = [
-        Hook(
+    static func attach(_ division: Division) -> [Hook] {
+        [Hook(forget(division))] + attach
+    }
+
+    private static func forget(_ division: Division) -> Function {
+        switch division {
+        case .whole:
             Function(
                 "fuse_queue_forget",
-                ["struct fuse_conn *", "struct fuse_forget_link *", "u64", "u64"], returns: "void")),
+                ["struct fuse_conn *", "struct fuse_forget_link *", "u64", "u64"], returns: "void")
+        case .divided:
+            Function(
+                "fuse_chan_queue_forget",
+                ["struct fuse_chan *", "struct fuse_forget_link *", "u64", "u64"], returns: "void")
+        }
+    }
+
+    private static let attach = [
         Hook(Function("fuse_conn_destroy", ["struct fuse_mount *"], returns: "void")),
         Hook(
             Function(
@@ -72,11 +97,22 @@ enum HookTable {
     ]
 
     /// What the module calls; without them it is not loaded.
-    static let calls = [
-        Hook(Function("fuse_conn_get", ["struct fuse_conn *"], returns: "struct fuse_conn *")),
-        Hook(Function("fuse_conn_put", ["struct fuse_conn *"], returns: "void")),
-        Hook(Function("fuse_abort_conn", ["struct fuse_conn *"], returns: "void")),
-    ]
+    static func calls(_ division: Division) -> [Hook] {
+        [
+            Hook(Function("fuse_conn_get", ["struct fuse_conn *"], returns: "struct fuse_conn *")),
+            Hook(Function("fuse_conn_put", ["struct fuse_conn *"], returns: "void")),
+            Hook(abort(division)),
+        ]
+    }
+
+    private static func abort(_ division: Division) -> Function {
+        switch division {
+        case .whole:
+            Function("fuse_abort_conn", ["struct fuse_conn *"], returns: "void")
+        case .divided:
+            Function("fuse_chan_abort", ["struct fuse_chan *", "bool"], returns: "void")
+        }
+    }
 }
 
 extension HookTable.Hook {

@@ -45,14 +45,15 @@ public struct KernelFit: Sendable {
 
     init(_ btf: KernelBTF, release: String?) {
         var layout = FuseLayout(btf: btf)
+        let division = Division(btf)
         parts = [
             Self.part("request hooks", HookTable.requests, btf),
             Self.part("write hooks", HookTable.writes, btf),
-            Self.part("attach hooks", HookTable.attach, btf),
-            Self.part("calls", HookTable.calls, btf),
+            Self.part("attach hooks", HookTable.attach(division), btf),
+            Self.part("calls", HookTable.calls(division), btf),
             Self.part("requests", FieldTable.requests, &layout),
             Self.part("pages", FieldTable.pages, &layout, beginning: FieldTable.pagesBeginning),
-            Self.part("connection", FieldTable.connection, &layout),
+            Self.part("connection", FieldTable.connection(division), &layout),
             Self.part("attach", FieldTable.attach, &layout, beginning: FieldTable.inodeBeginning),
         ]
         self.layout = layout.layout

@@ -27,7 +27,8 @@ struct FakeKernel {
     /// All that the module knows, in its newest form.
     static let whole: FakeKernel = {
         let hooks =
-            HookTable.requests + HookTable.writes + HookTable.attach + HookTable.calls
+            HookTable.requests + HookTable.writes + HookTable.attach(.divided)
+            + HookTable.calls(.divided)
         let functions = hooks.compactMap(\.forms.first).map {
             Function(
                 name: $0.name, parameters: $0.prototype.parameters, returns: $0.prototype.returns)
@@ -51,7 +52,7 @@ struct FakeKernel {
                 Field(name: "page_zeroing", type: "bool", bits: 1),
                 Field(name: "in_args", type: "struct fuse_in_arg[3]"),
                 Field(name: "out_args", type: "struct fuse_arg[2]"),
-                Field(name: "end", type: "function(struct fuse_mount *,struct fuse_args *,int)"),
+                Field(name: "end", type: "function(struct fuse_args *,int)"),
             ]
         ),
         (
@@ -74,13 +75,20 @@ struct FakeKernel {
                 Field(name: "fc_entry", type: "struct list_head"),
             ]
         ),
-        ("fuse_dev", [Field(name: "fc", type: "struct fuse_conn *")]),
+        ("fuse_dev", [Field(name: "chan", type: "struct fuse_chan *")]),
+        (
+            "fuse_chan",
+            [
+                Field(name: "conn", type: "struct fuse_conn *"),
+                Field(name: "connected", type: "u32"),
+            ]
+        ),
         (
             "fuse_conn",
             [
                 Field(name: "user_id", type: "kuid_t"),
                 Field(name: "mounts", type: "struct list_head"),
-                Field(name: "connected", type: "u32"),
+                Field(name: "chan", type: "struct fuse_chan *"),
                 Field(name: "default_permissions", type: "u32", bits: 1),
                 Field(name: "writeback_cache", type: "u32", bits: 1),
                 Field(name: "passthrough", type: "u32", bits: 1),
@@ -94,6 +102,26 @@ struct FakeKernel {
             ]
         ),
     ]
+
+    /// The same of 7.1: what concerns the device is in the connection.
+    static let undivided: FakeKernel = {
+        var kernel = whole
+        kernel.structs.removeAll { $0.name == "fuse_chan" }
+        kernel.change("fuse_dev", "chan") { $0 = Field(name: "fc", type: "struct fuse_conn *") }
+        kernel.change("fuse_conn", "chan") { $0 = Field(name: "connected", type: "u32") }
+        kernel.change("fuse_args", "end") {
+            $0.type = "function(struct fuse_mount *,struct fuse_args *,int)"
+        }
+        kernel.change("fuse_chan_queue_forget") {
+            $0.name = "fuse_queue_forget"
+            $0.parameters[0] = "struct fuse_conn *"
+        }
+        kernel.change("fuse_chan_abort") {
+            $0.name = "fuse_abort_conn"
+            $0.parameters = ["struct fuse_conn *"]
+        }
+        return kernel
+    }()
 
     // MARK: Changes
 

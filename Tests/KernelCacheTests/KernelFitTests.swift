@@ -33,7 +33,20 @@ import Testing
         #expect(fit.differences == [])
         #expect(fit.layout.args.size > 0 && fit.layout.end.size == 8)
         #expect(fit.layout.in_pages.size == 1)
+        #expect(fit.layout.end_mount.size == 0)
+        #expect(fit.layout.conn_chan.size == 8 && fit.layout.chan_conn.size == 8)
+        // Where it is in struct fuse_chan.
+        #expect(fit.layout.conn_connected.offset == 8)
         #expect(fit.parts.allSatisfy { !$0.found.isEmpty })
+    }
+
+    @Test func theFakeOf71Fits() throws {
+        let fit = try Self.fit(FakeKernel.undivided.bytes())
+        #expect(fit.differences == [])
+        #expect(fit.layout.end_mount.size == 8)
+        #expect(fit.layout.conn_chan.size == 0 && fit.layout.chan_conn.size == 0)
+        // In struct fuse_conn, behind user_id and mounts.
+        #expect(fit.layout.conn_connected.offset == 24)
     }
 
     @Test(.enabled(if: access("/sys/kernel/btf/vmlinux", R_OK) == 0))
@@ -53,25 +66,57 @@ import Testing
     struct Lie: Sendable, CustomTestStringConvertible {
         /// What must be told, and nothing else.
         let told: String
+        let kernel: FakeKernel
         let change: @Sendable (inout FakeKernel) -> Void
         var testDescription: String { told }
 
-        init(_ told: String, _ change: @escaping @Sendable (inout FakeKernel) -> Void) {
+        init(
+            _ told: String, of kernel: FakeKernel = .whole,
+            _ change: @escaping @Sendable (inout FakeKernel) -> Void
+        ) {
             self.told = told
+            self.kernel = kernel
             self.change = change
         }
     }
 
     private static let lies = [
-        Lie("no function fuse_queue_forget") { $0.remove("fuse_queue_forget") },
+        Lie("no function fuse_chan_queue_forget") { $0.remove("fuse_chan_queue_forget") },
+        Lie("no function fuse_queue_forget", of: .undivided) { $0.remove("fuse_queue_forget") },
+        // Half of the change.
+        Lie("no function fuse_chan_queue_forget") {
+            $0.change("fuse_chan_queue_forget") {
+                $0.name = "fuse_queue_forget"
+                $0.parameters[0] = "struct fuse_conn *"
+            }
+        },
+        Lie("no function fuse_queue_forget", of: .undivided) {
+            $0.change("fuse_queue_forget") {
+                $0.name = "fuse_chan_queue_forget"
+                $0.parameters[0] = "struct fuse_chan *"
+            }
+        },
+        Lie("fuse_chan_abort has 1 parameters, not 2: (struct fuse_chan *)") {
+            $0.change("fuse_chan_abort") { $0.parameters.removeLast() }
+        },
+        Lie("no function fuse_chan_abort") { $0.remove("fuse_chan_abort") },
+        Lie("parameter 1 of fuse_abort_conn is struct fuse_mount *, not", of: .undivided) {
+            $0.change("fuse_abort_conn") { $0.parameters[0] = "struct fuse_mount *" }
+        },
         Lie("no function __fuse_simple_request or fuse_simple_request") {
             $0.remove("__fuse_simple_request")
         },
         Lie("fuse_conn_destroy has 2 parameters, not 1: (struct fuse_mount *, int)") {
             $0.change("fuse_conn_destroy") { $0.parameters.append("int") }
         },
-        Lie("parameter 1 of fuse_queue_forget is struct fuse_chan *, not struct fuse_conn *") {
+        Lie(
+            "parameter 1 of fuse_queue_forget is struct fuse_chan *, not struct fuse_conn *",
+            of: .undivided
+        ) {
             $0.change("fuse_queue_forget") { $0.parameters[0] = "struct fuse_chan *" }
+        },
+        Lie("parameter 1 of fuse_chan_queue_forget is struct fuse_conn *, not struct fuse_chan *") {
+            $0.change("fuse_chan_queue_forget") { $0.parameters[0] = "struct fuse_conn *" }
         },
         Lie("fuse_write_update_attr returns void, not bool") {
             $0.change("fuse_write_update_attr") { $0.returns = "void" }
@@ -79,7 +124,21 @@ import Testing
         Lie("fuse_reverse_inval_entry has 6 parameters, not 5: ") {
             $0.change("fuse_reverse_inval_entry") { $0.parameters.append("u32") }
         },
-        Lie("no fuse_conn.connected") { $0.remove("fuse_conn", "connected") },
+        Lie("no fuse_conn.connected", of: .undivided) { $0.remove("fuse_conn", "connected") },
+        Lie("no fuse_chan.connected") { $0.remove("fuse_chan", "connected") },
+        Lie("no fuse_chan.conn") { $0.remove("fuse_chan", "conn") },
+        Lie("no fuse_conn.chan") { $0.remove("fuse_conn", "chan") },
+        Lie("no fuse_dev.chan") { $0.change("fuse_dev", "chan") { $0.name = "fc" } },
+        Lie("no fuse_dev.fc", of: .undivided) { $0.change("fuse_dev", "fc") { $0.name = "chan" } },
+        Lie("fuse_dev.chan is struct fuse_conn *, not struct fuse_chan *") {
+            $0.change("fuse_dev", "chan") { $0.type = "struct fuse_conn *" }
+        },
+        Lie("fuse_dev.fc is struct fuse_chan *, not struct fuse_conn *", of: .undivided) {
+            $0.change("fuse_dev", "fc") { $0.type = "struct fuse_chan *" }
+        },
+        Lie("fuse_chan.conn is struct fuse_mount *, not struct fuse_conn *") {
+            $0.change("fuse_chan", "conn") { $0.type = "struct fuse_mount *" }
+        },
         Lie("no fuse_args_pages.pages or folios") { $0.remove("fuse_args_pages", "folios") },
         Lie("fuse_args.opcode has 8 bytes, not 4") {
             $0.change("fuse_args", "opcode") { $0.type = "u64" }
@@ -87,7 +146,10 @@ import Testing
         Lie("fuse_args.in_numargs is a bit field of width 4 at bit 96, not whole bytes") {
             $0.change("fuse_args", "in_numargs") { $0.bits = 4 }
         },
-        Lie("fuse_conn.connected is a bit field of width 1 at bit 192, not whole bytes") {
+        Lie(
+            "fuse_conn.connected is a bit field of width 1 at bit 192, not whole bytes",
+            of: .undivided
+        ) {
             $0.change("fuse_conn", "connected") { $0.bits = 1 }
         },
         Lie("fuse_args.out_argvar is u8, not a bit") {
@@ -96,8 +158,16 @@ import Testing
                 $0.bits = 0
             }
         },
-        Lie("fuse_args.end has 2 parameters, not 3: (struct fuse_args *, int)") {
-            $0.change("fuse_args", "end") { $0.type = "function(struct fuse_args *,int)" }
+        Lie("fuse_args.end has 1 parameters, not 3: (struct fuse_args *)") {
+            $0.change("fuse_args", "end") { $0.type = "function(struct fuse_args *)" }
+        },
+        Lie("parameter 1 of fuse_args.end is struct fuse_mount *, not struct fuse_args *") {
+            $0.change("fuse_args", "end") { $0.type = "function(struct fuse_mount *,int)" }
+        },
+        Lie("parameter 1 of fuse_args.end is struct fuse_chan *, not struct fuse_mount *") {
+            $0.change("fuse_args", "end") {
+                $0.type = "function(struct fuse_chan *,struct fuse_args *,int)"
+            }
         },
         Lie("fuse_args.end is void *, not a pointer to a function") {
             $0.change("fuse_args", "end") { $0.type = "void *" }
@@ -131,7 +201,7 @@ import Testing
     ]
 
     @Test(arguments: lies) func aLieIsToldByName(lie: Lie) throws {
-        var kernel = FakeKernel.whole
+        var kernel = lie.kernel
         lie.change(&kernel)
         let fit = try Self.fit(kernel.bytes())
         #expect(fit.differences.count == 1, "\(fit.differences)")
@@ -141,7 +211,7 @@ import Testing
     }
 
     @Test func allDifferencesAreTold() throws {
-        var kernel = FakeKernel.whole
+        var kernel = FakeKernel.undivided
         kernel.remove("fuse_abort_conn")
         kernel.remove("fuse_conn", "connected")
         kernel.remove("fuse_inode", "nlookup")
@@ -153,7 +223,7 @@ import Testing
 
     /// Forms of older kernels.
     @Test func olderFormsFit() throws {
-        var kernel = FakeKernel.whole
+        var kernel = FakeKernel.undivided
         kernel.change("__fuse_simple_request") {
             $0.name = "fuse_simple_request"
             $0.parameters.removeFirst()
@@ -168,6 +238,18 @@ import Testing
         let fit = try Self.fit(kernel.bytes())
         #expect(fit.differences == [])
         #expect(fit.layout.conn_passthrough.size == 0)
+    }
+
+    /// What ends a request and where the connection is divided are changes of their own.
+    @Test(arguments: [FakeKernel.whole, .undivided]) func eachEndFits(kernel: FakeKernel) throws {
+        for (mount, size) in [("struct fuse_mount *,", UInt16(8)), ("", 0)] {
+            let end = "function(\(mount)struct fuse_args *,int)"
+            var kernel = kernel
+            kernel.change("fuse_args", "end") { $0.type = end }
+            let fit = try Self.fit(kernel.bytes())
+            #expect(fit.differences == [])
+            #expect(fit.layout.end_mount.size == size)
+        }
     }
 
     /// The real one, with one name changed where names are.

@@ -22,9 +22,26 @@ static struct sf_field field(int offset, int size)
 	return (struct sf_field){.offset = offset, .size = size};
 }
 
+/* Since 7.2: the module must be told where that is. */
+static int has_channel(void)
+{
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char line[512];
+	int found = 0;
+
+	while (symbols && !found && fgets(line, sizeof(line), symbols))
+		found = strstr(line, " fuse_chan_abort\n") != NULL;
+	if (symbols)
+		fclose(symbols);
+	return found;
+}
+
 /* Plausible for any kernel: everything in its place, though not this kernel's. */
 static struct sf_layout plausible(void)
 {
+	struct sf_field none = {0}, pointer = field(8, 8);
+	struct sf_field channel = has_channel() ? pointer : none;
+
 	return (struct sf_layout){
 		.args = field(0, 128),
 		.nodeid = field(0, 8),
@@ -36,6 +53,7 @@ static struct sf_layout plausible(void)
 		.out_argvar = field(14 * 8 + 6, 1),
 		.page_zeroing = field(14 * 8 + 7, 1),
 		.end = field(96, 8),
+		.end_mount = field(0, 8),
 		.pages = field(128, 8),
 		.descs = field(136, 8),
 		.num_pages = field(144, 4),
@@ -52,8 +70,10 @@ static struct sf_layout plausible(void)
 		.out_arg_value = field(8, 8),
 		.mount_fc = field(0, 8),
 		.mount_entry = field(8, 16),
-		.dev_fc = field(0, 8),
+		.dev_fc = field(8, 8),
 		.conn_mounts = field(512, 16),
+		.conn_chan = channel,
+		.chan_conn = channel,
 		.conn_connected = field(256, 4),
 		.conn_user_id = field(260, 4),
 		.conn_default_permissions = field(2200, 1),

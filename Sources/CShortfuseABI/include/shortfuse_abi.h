@@ -12,7 +12,7 @@
 
 enum sf_const {
 	/* Raised with every change below; module and daemon must agree. */
-	SF_ABI_VERSION = 5,
+	SF_ABI_VERSION = 6,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -299,6 +299,7 @@ struct sf_layout {
 	struct sf_field out_argvar;
 	struct sf_field page_zeroing;
 	struct sf_field end;         /* fuse_args.end: (fuse_mount, fuse_args, error) */
+	struct sf_field end_mount;   /* its first parameter; size 0: it has none, since 7.2 */
 	struct sf_field pages;       /* fuse_args_pages.pages, an array of pages */
 	struct sf_field descs;       /* fuse_args_pages.descs, one for each */
 	struct sf_field num_pages;   /* fuse_args_pages.num_pages */
@@ -307,9 +308,11 @@ struct sf_layout {
 	struct sf_field desc_offset;
 	struct sf_field mount_fc;       /* fuse_mount.fc */
 	struct sf_field mount_entry;    /* fuse_mount.fc_entry */
-	struct sf_field dev_fc;         /* fuse_dev.fc */
+	struct sf_field dev_fc;         /* fuse_dev.fc; since 7.2 fuse_dev.chan */
 	struct sf_field conn_mounts;    /* fuse_conn.mounts */
-	struct sf_field conn_connected; /* fuse_conn.connected */
+	struct sf_field conn_chan;      /* fuse_conn.chan; size 0: not in this kernel */
+	struct sf_field chan_conn;      /* fuse_chan.conn; likewise */
+	struct sf_field conn_connected; /* fuse_conn.connected; since 7.2 fuse_chan.connected */
 	/* For attached mounts. */
 	struct sf_field conn_user_id;             /* fuse_conn.user_id */
 	struct sf_field conn_default_permissions; /* bits */
