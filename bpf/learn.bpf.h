@@ -92,6 +92,7 @@ int sf_learn_lookup(struct sf_learn_ctx *ctx)
 		dentry.until = until_own(&lesson);
 	} else {
 		dentry.nodeid = out->nodeid;
+		dentry.node_generation = out->generation;
 		valid = valid_ns(out->entry_valid, out->entry_valid_nsec);
 		dentry.until = until(&lesson, valid);
 		note_valid(valid);

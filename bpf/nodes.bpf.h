@@ -19,7 +19,7 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	struct sf_dentry *dentry, *again;
 	struct sf_attr_slot *slot;
 	struct age age = {FOREVER, FOREVER};
-	__u64 nodeid, generation, left = 0;
+	__u64 nodeid, generation, node_generation, left = 0;
 	__u32 kept, now = ticks();
 
 	dentry = bpf_map_lookup_elem(map, key);
@@ -28,6 +28,7 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	fault_pause();
 	generation = READ_ONCE(dentry->generation);
 	nodeid = READ_ONCE(dentry->nodeid);
+	node_generation = READ_ONCE(dentry->node_generation);
 	kept = READ_ONCE(dentry->kept) ? config.entry_valid : 0;
 	if (is_attached_mount())
 		age_add(&age, generation, READ_ONCE(dentry->until));
@@ -42,7 +43,8 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 	again = bpf_map_lookup_elem(map, key);
 	if (!fault_skips_generation() &&
 	    (again != dentry || READ_ONCE(dentry->generation) != generation ||
-	     READ_ONCE(dentry->nodeid) != nodeid))
+	     READ_ONCE(dentry->nodeid) != nodeid ||
+	     READ_ONCE(dentry->node_generation) != node_generation))
 		return SF_PASS;
 	if (is_attached_mount()) {
 		if (!age_left(&age, &left))
@@ -60,7 +62,7 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 
 	/* A nodeid of 0: there is none, and the kernel may keep that. */
 	out->nodeid = nodeid;
-	out->generation = 0;
+	out->generation = node_generation;
 	out->entry_valid = kept;
 	out->attr_valid = nodeid ? attr_valid(slot, out->attr.flags, now) : 0;
 	out->attr.flags = 0;

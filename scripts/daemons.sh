@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Other people's FUSE daemons, as they come from Debian, for scripts/compare-latency; sourced. Each shows
-# what a directory holds.
+# Other people's FUSE daemons, as they come from Debian, for scripts/compare-latency, scripts/check-coherence
+# and Tests/system/attach-stress; sourced. Each shows what a directory holds.
 
 # shellcheck disable=SC2034 # for scripts/compare-latency
 DAEMONS=(bindfs squashfuse mergerfs gocryptfs fuse-overlayfs sshfs)
@@ -70,3 +70,35 @@ start_daemon() {
 
 # daemon_counts NAME: whether count_writes.so sees its replies.
 daemon_counts() { [[ $1 != gocryptfs ]]; }
+
+# shellcheck disable=SC2034 # for scripts/check-coherence
+CHECKED_DAEMONS=(bindfs passthrough_ll mergerfs)
+
+# start_checked_daemon NAME SOURCE MOUNT [OPTION…]: the same, but the kernel keeps nothing by itself
+# (time-outs of 0), and requests are served side by side. gocryptfs has its time-outs, and SOURCE is made.
+start_checked_daemon() {
+    local zero=cache.attr=0,cache.entry=0,cache.negative_entry=0
+    case $1 in
+    bindfs)
+        bindfs --multithreaded -o attr_timeout=0,entry_timeout=0,negative_timeout=0 "${@:4}" "$2" "$3"
+        ;;
+    passthrough_ll)
+        "$ROOT/.build/bench/passthrough_ll" "${@:4}" -o "source=$2,timeout=0,cache=auto,xattr" "$3"
+        ;;
+    # It makes no file where less than 4 GiB are free, as it comes.
+    mergerfs) mergerfs "${@:4}" -o "use_ino,xattr=passthrough,minfreespace=0,$zero" "$2" "$3" ;;
+    gocryptfs)
+        gocryptfs -q -nosyslog -init -scryptn 10 -extpass 'echo secret' "$2"
+        gocryptfs -q -nosyslog -extpass 'echo secret' "$2" "$3"
+        ;;
+    esac
+}
+
+# daemon_lacks NAME: what it cannot, or not in a way that could be judged, attached or not: docs/daemons.md.
+daemon_lacks() {
+    case $1 in
+    bindfs) echo exchange links replacing ;;
+    mergerfs) echo exchange links replacing holding direct ;;
+    passthrough_ll) echo exchange ;;
+    esac
+}

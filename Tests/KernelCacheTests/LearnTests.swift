@@ -68,6 +68,7 @@ import Testing
 
     private func file(_ entry: inout fuse_entry_out) {
         entry.nodeid = Self.node
+        entry.generation = 99
         entry.attr.ino = 7
         entry.attr.size = 4711
         entry.attr.nlink = 1
@@ -90,6 +91,8 @@ import Testing
         // The module judges by it.
         #expect(asked.cookie == 12)
         #expect(entry(asked).nodeid == Self.node)
+        // With another number the kernel gives the inode up: EIO for whoever has it open.
+        #expect(entry(asked).generation == 99)
         #expect(entry(asked).attr.size == 4711)
         // The daemon said 0.
         #expect(entry(asked).entry_valid == 0 && entry(asked).attr_valid == 0)

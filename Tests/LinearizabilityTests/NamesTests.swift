@@ -39,6 +39,22 @@ import Testing
         #expect(ends(before + [.init(5, 6, .seen(1, 5)), .init(7, 8, .seen(0, 5))]) == nil)
     }
 
+    /// Only while it lasts, and only the name that is replaced.
+    @Test func aNameIsGoneWhileItIsReplaced() {
+        let before: [Call<Operation>] = [
+            .init(0, 1, .created(0, 5)), .init(2, 3, .created(1, 6)), .init(4, 20, .moved(0, 1)),
+        ]
+        func isFine(_ seen: Call<Operation>...) -> Bool {
+            let calls = Names.withoutGaps(before + seen)
+            return Checker(Names(.files)).check(calls, from: [nothing]).ends != nil
+        }
+        #expect(ends(before + [.init(5, 6, .seen(1, 0))]) == nil)
+        #expect(isFine(.init(5, 6, .seen(1, 0)), .init(7, 8, .exists(1, false))))
+        #expect(!isFine(.init(21, 22, .seen(1, 0))))
+        #expect(!isFine(.init(5, 6, .seen(1, 7))))
+        #expect(!isFine(.init(5, 6, .seen(0, 0)), .init(7, 8, .seen(0, 5))))
+    }
+
     @Test func renameOfTwoNamesOfOneFileDoesNothing() {
         let calls: [Call<Operation>] = [
             .init(0, 1, .created(0, 5)), .init(2, 3, .linked(5, 2)), .init(4, 5, .moved(0, 2)),

@@ -40,6 +40,21 @@ enum LinkJudgement {
     case apart
 }
 
+/// What not every file system can, or not in a way that could be judged.
+enum Ability: String, CaseIterable {
+    /// RENAME_EXCHANGE.
+    case exchange
+    /// Several names of a file, and counts of them.
+    case links
+    /// A name that is there all the while that another file is moved to it. A daemon that goes by paths has
+    /// lost the old file for whoever looked it up a moment before.
+    case replacing
+    /// fstat(2) of a file at the moment at which its name goes.
+    case holding
+    /// O_DIRECT, or else reading and writing that goes past the page cache by itself.
+    case direct
+}
+
 /// One worker's way to the file system under test. Each worker has its own; what they share is the
 /// file system.
 protocol Client: AnyObject {
@@ -53,6 +68,9 @@ protocol Client: AnyObject {
     var appendsAtOnce: Bool { get }
     /// How link counts are judged, and that linking a file fails only if it has no name.
     var links: LinkJudgement { get }
+
+    /// The calls that it cannot are not made.
+    var lacking: Set<Ability> { get }
 
     /// Gives back all it has.
     func close()
@@ -74,7 +92,7 @@ protocol Client: AnyObject {
     // MARK: Files held without their names, numbered from 0
 
     var heldCount: Int { get }
-    /// Opens what `place` names.
+    /// Opens what `place` names, for reading.
     func open(_ place: Place) throws(Errno)
     /// Returns the inode number of the file made or opened last, and holds it or lets it go. One
     /// that was made gets its number as its data. Apart, because it is not part of the call that is
@@ -96,6 +114,10 @@ protocol Client: AnyObject {
     func changeMode(of file: Layout.File, to mode: UInt32) throws(Errno)
     func changeOwner(of file: Layout.File, to owner: UInt32) throws(Errno)
     func read(_ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int
+    /// The same by a descriptor that is opened for it, for reading alone.
+    func readAnew(
+        _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int
     func write(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno)
     func extendedAttribute(
         of file: Layout.File, into buffer: UnsafeMutableRawBufferPointer

@@ -20,6 +20,8 @@ struct CoherenceCheck: ParsableCommand {
         subcommands: [Mount.self, OfPrograms.self])
 }
 
+extension Ability: ExpressibleByArgument {}
+
 struct Shared: ParsableArguments {
     @Option(help: "Calls to make.")
     var operations = 100_000
@@ -79,6 +81,9 @@ struct Mount: ParsableCommand {
     @Option(help: "What is mounted; for --behind.")
     var source: String?
 
+    @Option(help: "What the file system cannot: exchange, links, replacing, holding, direct.")
+    var lacking: [Ability] = []
+
     @Argument var directory: String
 
     func validate() throws {
@@ -90,14 +95,16 @@ struct Mount: ParsableCommand {
     func run() throws {
         try Layout.make(in: directory)
         var options = shared.options
+        options.lacking = Set(lacking)
         if let behind, let source {
             options.behind = .init(
                 source: source, mount: directory, delay: UInt64(behind) * 1_000_000)
         }
         let dropper = try dropCaches.map { try Dropper(milliseconds: $0) }
         let result = Run(options).run {
-            [directory, separateAttributes] _ in
-            try MountClient(directory, readsStatusAtOnce: !separateAttributes)
+            [directory, separateAttributes, lacking] _ in
+            try MountClient(
+                directory, readsStatusAtOnce: !separateAttributes, lacking: Set(lacking))
         }
         let drops = dropper.map { ", caches dropped \($0.stop()) times" } ?? ""
         try report(result, note: drops)

@@ -6,6 +6,7 @@ import SystemPackage
 final class MountClient: Client {
     let looksUpAtOnce = false
     let readsStatusAtOnce: Bool
+    let lacking: Set<Ability>
     let appendsAtOnce = false
     var links: LinkJudgement { readsStatusAtOnce ? .withNames : .apart }
 
@@ -22,8 +23,11 @@ final class MountClient: Client {
     /// - Parameters:
     ///   - readsStatusAtOnce: the file system says so of itself. The kernel's own do not: their stat(2)
     ///     meets a change half-way.
-    init(_ directory: String, readsStatusAtOnce: Bool) throws(Errno) {
+    init(
+        _ directory: String, readsStatusAtOnce: Bool, lacking: Set<Ability>
+    ) throws(Errno) {
         self.readsStatusAtOnce = readsStatusAtOnce
+        self.lacking = lacking
         let root = try Syscall.open(directory, flags: O_RDONLY | O_DIRECTORY)
         self.root = root
         var directories: [FileDescriptor] = []
@@ -34,16 +38,16 @@ final class MountClient: Client {
         appending = try Syscall.open(
             at: root, Layout.File.attributes.name, flags: O_WRONLY | O_APPEND)
         for file in Layout.File.allCases {
-            files.append(try Self.open(file, at: root))
+            files.append(try Self.open(file, at: root, past: !lacking.contains(.direct)))
         }
     }
 
     /// Only FUSE makes O_DIRECT worth while: native file systems are as exact without, and tmpfs has
     /// it only since Linux 6.6.
     private static func open(
-        _ file: Layout.File, at root: FileDescriptor
+        _ file: Layout.File, at root: FileDescriptor, past pageCache: Bool
     ) throws(Errno) -> FileDescriptor {
-        if file == .direct {
+        if file == .direct, pageCache {
             do throws(Errno) {
                 return try Syscall.open(
                     at: root, file.name, flags: O_RDWR | Syscall.openDirect)
@@ -93,7 +97,7 @@ final class MountClient: Client {
     }
 
     func open(_ place: Place) throws(Errno) {
-        let fd = try Syscall.open(at: directories[place.directory], place.name, flags: O_RDWR)
+        let fd = try Syscall.open(at: directories[place.directory], place.name, flags: O_RDONLY)
         fresh = (fd, false)
     }
 
@@ -101,7 +105,7 @@ final class MountClient: Client {
         guard let (fd, isNew) = fresh else { throw .badFileDescriptor }
         fresh = nil
         do throws(Errno) {
-            var inode = UInt64(try Syscall.status(fd).st_ino)
+            var inode = UInt64(try status(of: fd).st_ino)
             if isNew {
                 try withUnsafeBytes(of: &inode) { (bytes) throws(Errno) in
                     try write(fd, bytes)
@@ -140,7 +144,20 @@ final class MountClient: Client {
     func inode(held index: Int) -> UInt64 { held[index].inode }
 
     func status(held index: Int) throws(Errno) -> Status {
-        Status(try Syscall.status(held[index].fd))
+        Status(try status(of: held[index].fd))
+    }
+
+    /// Of a file that is open. Where that fails while the file loses its name, a moment later it does not.
+    private func status(of fd: FileDescriptor) throws(Errno) -> stat {
+        var tries = lacking.contains(.holding) ? 10 : 1
+        while true {
+            do throws(Errno) {
+                return try Syscall.status(fd)
+            } catch {
+                tries -= 1
+                if tries == 0 || error != .staleNFSFileHandle { throw error }
+            }
+        }
     }
 
     func read(
@@ -191,6 +208,14 @@ final class MountClient: Client {
         _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         try Syscall.read(fd(file), at: 0, into: buffer)
+    }
+
+    func readAnew(
+        _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        let fd = try Syscall.open(at: root, file.name, flags: O_RDONLY)
+        defer { Syscall.close(fd) }
+        return try Syscall.read(fd, at: 0, into: buffer)
     }
 
     func write(_ file: Layout.File, _ bytes: UnsafeRawBufferPointer) throws(Errno) {

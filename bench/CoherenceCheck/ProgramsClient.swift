@@ -12,6 +12,7 @@ final class ProgramsClient: Client {
     // One reply, made under the locks of what it tells.
     let looksUpAtOnce = true
     let readsStatusAtOnce = true
+    let lacking: Set<Ability> = []
     let appendsAtOnce = true
     let links = LinkJudgement.withNames
 
@@ -260,6 +261,12 @@ final class ProgramsClient: Client {
         _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         try read(node(file), handles[file.rawValue], into: buffer)
+    }
+
+    func readAnew(
+        _ file: Layout.File, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try read(file, into: buffer)
     }
 
     private func read(

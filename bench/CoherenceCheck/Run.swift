@@ -12,6 +12,8 @@ final class Run: Sendable {
         var workers = 4
         /// Calls of each worker in a round. More: longer histories, fewer stops.
         var roundLength = 48
+        /// What is not asked for, or not judged.
+        var lacking: Set<Ability> = []
         /// Nil: nothing changes behind the mount.
         var behind: BehindFiles.Options?
     }
@@ -26,7 +28,8 @@ final class Run: Sendable {
     init(_ options: Options) {
         self.options = options
         scene = Scene(
-            workers: options.workers, owner: geteuid(), changesBehind: options.behind != nil)
+            workers: options.workers, owner: geteuid(), changesBehind: options.behind != nil,
+            lacking: options.lacking)
         barrier = Barrier(options.workers)
     }
 

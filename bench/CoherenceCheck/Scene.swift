@@ -27,14 +27,18 @@ final class Scene: Sendable {
     /// The last tag that was written anywhere.
     let tags = Atomic<UInt>(0)
 
-    init(workers: Int, owner: UInt32, changesBehind: Bool) {
+    init(workers: Int, owner: UInt32, changesBehind: Bool, lacking: Set<Ability>) {
         let nothing = Names.State(repeating: 0)
+        let prepare: @Sendable ([Call<Names.Operation>]) -> [Call<Names.Operation>] = { calls in
+            let calls = Names.expanded(calls)
+            return lacking.contains(.replacing) ? Names.withoutGaps(calls) : calls
+        }
         files = .linearizable(
-            "files", Names(.files), workers: workers, from: nothing, prepare: Names.expanded)
+            "files", Names(.files), workers: workers, from: nothing, prepare: prepare)
         links = .linearizable("links", Names(.files), workers: workers, from: nothing)
         directories = .linearizable(
             "directories", Names(.directories), workers: workers, from: nothing,
-            prepare: Names.expanded)
+            prepare: prepare)
         attributes = .linearizable(
             "attributes", FileAttributes(), workers: workers,
             from: .init(size: 0, mode: Layout.initialMode, owner: owner))

@@ -59,7 +59,8 @@ extension Worker {
     }
 
     func dataStep() {
-        let file: Layout.File = random.below(2) == 0 ? .direct : .buffered
+        let file: Layout.File =
+            random.below(2) == 0 && !client.lacking.contains(.direct) ? .direct : .buffered
         let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<file.size])
         let subjects =
             file == .direct
@@ -74,7 +75,10 @@ extension Worker {
             for subject in subjects { subject.journals[number].log(span, .write(tag)) }
             return
         }
-        let (span, result) = timed { () throws(Errno) in try client.read(file, into: bytes) }
+        let anew = file == .buffered && random.below(2) == 0
+        let (span, result) = timed { () throws(Errno) in
+            anew ? try client.readAnew(file, into: bytes) : try client.read(file, into: bytes)
+        }
         switch result {
         case .success(file.size):
             if file == .direct {

@@ -86,6 +86,12 @@ extension Worker {
 
     // MARK: Questions
 
+    /// What a name that is not there is answered with.
+    private func isGone(_ error: Errno) -> Bool {
+        error == .noSuchFileOrDirectory
+            || error == .staleNFSFileHandle && client.lacking.contains(.replacing)
+    }
+
     private func look(_ index: Int, _ journal: Journal<Names.Operation>) {
         let place = place(.files, index)
         let (span, result) = timed { () throws(Errno) in try client.status(of: place) }
@@ -97,7 +103,7 @@ extension Worker {
                 journal.log(span, .seen(index, status.inode))
                 logLinks(span, status.inode, status.links)
             }
-        case .failure(.noSuchFileOrDirectory): journal.log(span, .seen(index, 0))
+        case .failure(let error) where isGone(error): journal.log(span, .seen(index, 0))
         case .failure(let error): complain("stat of a file", error)
         }
     }
@@ -107,7 +113,7 @@ extension Worker {
         let (span, result) = timed { () throws(Errno) in try client.exists(place) }
         switch result {
         case .success: journal.log(span, .exists(index, true))
-        case .failure(.noSuchFileOrDirectory): journal.log(span, .exists(index, false))
+        case .failure(let error) where isGone(error): journal.log(span, .exists(index, false))
         case .failure(let error): complain("stat of a directory", error)
         }
     }
@@ -119,7 +125,7 @@ extension Worker {
         switch result {
         case .success:
             if let inode = settle(holding: true) { journal.log(span, .seen(index, inode)) }
-        case .failure(.noSuchFileOrDirectory): journal.log(span, .seen(index, 0))
+        case .failure(let error) where isGone(error): journal.log(span, .seen(index, 0))
         case .failure(let error): complain("opening a file", error)
         }
     }
@@ -210,6 +216,7 @@ extension Worker {
 
     /// That a file had so many names.
     private func logLinks(_ span: Span, _ inode: UInt64, _ count: UInt64) {
+        guard !client.lacking.contains(.links) else { return }
         switch client.links {
         case .withNames:
             scene.files.journals[number].log(span, .links(inode, count: count))
@@ -281,6 +288,7 @@ extension Worker {
     }
 
     private func exchange(_ kind: Names.Kind, _ journal: Journal<Names.Operation>) {
+        guard !client.lacking.contains(.exchange) else { return }
         let (one, other) = randomPair()
         let (old, new) = (place(kind, one), place(kind, other))
         let (span, result) = timed { () throws(Errno) in
@@ -294,7 +302,7 @@ extension Worker {
     }
 
     private func link(to index: Int, _ journal: Journal<Names.Operation>) {
-        guard client.heldCount > 0 else { return }
+        guard client.heldCount > 0, !client.lacking.contains(.links) else { return }
         let held = random.below(client.heldCount)
         let inode = client.inode(held: held)
         let place = place(.files, index)

@@ -127,6 +127,22 @@ public struct Names: Specification {
         return result
     }
 
+    /// Without what was seen to be missing while something else was moved to its name: where a name may
+    /// be gone for that moment.
+    public static func withoutGaps(_ calls: [Call<Operation>]) -> [Call<Operation>] {
+        calls.filter { call in
+            let missing: Place
+            switch call.operation {
+            case .seen(let place, 0), .exists(let place, false): missing = place
+            default: return true
+            }
+            return !calls.contains { other in
+                guard case .moved(_, missing) = other.operation else { return false }
+                return call.overlaps(other)
+            }
+        }
+    }
+
     private static func isListing(_ operation: Operation) -> Bool {
         if case .listed = operation { true } else { false }
     }

@@ -205,7 +205,8 @@ struct sf_long_name {
  * Value of both. nodeid 0: there is no such name. `generation` is never used twice by one daemon,
  * so a reader that finds the same element with the same generation before and after saw the name
  * valid all the while, also if the map recycled the element. Of an attached mount it is what
- * `version` is in a slot.
+ * `version` is in a slot, and node_generation what its daemon said of the node: the kernel gives an
+ * inode up for another number.
  */
 struct sf_dentry {
 	__u64 nodeid;
@@ -214,6 +215,7 @@ struct sf_dentry {
 		__u32 kept;  /* 1: the kernel may keep the answer */
 		__u64 until; /* attached: CLOCK_MONOTONIC, ns */
 	};
+	__u64 node_generation; /* attached, else 0 */
 };
 
 /*
