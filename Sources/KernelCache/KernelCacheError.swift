@@ -14,6 +14,7 @@ public enum KernelCacheError: Error, CustomStringConvertible {
     case foreignPins(path: String)
     case mapFailed(map: String, Errno)
     case moduleMissing
+    case moduleRefused(reason: String)
     case attachFailed(Errno)
 
     public var description: String {
@@ -44,6 +45,8 @@ public enum KernelCacheError: Error, CustomStringConvertible {
             "cannot use the BPF map \(map): \(errno)"
         case .moduleMissing:
             "no /dev/shortfuse: load the module with `modprobe shortfuse`"
+        case .moduleRefused(let reason):
+            "the kernel refuses the module\(reason)"
         case .attachFailed(let errno):
             Self.attachDescription(errno)
         }

@@ -130,4 +130,21 @@ import Testing
         #expect(!facts.release.isEmpty)
         #expect(facts.checks.count == Self.good.checks.count)
     }
+
+    /// What mount and attach say where modprobe has said the words.
+    @Test(
+        arguments: [
+            ("Key was rejected by service", "Me", "by Me, whose key is not enrolled: mokutil"),
+            ("Required key not available", "Me", "by Me, whose key is not enrolled: mokutil"),
+            ("Operation not permitted", "", "which is not signed: sign it"),
+            ("Key was rejected by service", "", "which is not signed: sign it"),
+            ("Invalid argument", "Me", "module: Invalid argument; `dmesg`"),
+            ("Exec format error", nil, "module: Exec format error; `dmesg`"),
+        ] as [(String, String?, String)])
+    func refusals(words: String, signer: String?, line: String) {
+        let error = KernelModule.refusal(
+            "modprobe: ERROR: could not insert 'shortfuse': \(words)", signer: signer)
+        #expect("\(error)".hasPrefix("the kernel refuses the module"))
+        #expect("\(error)".contains(line))
+    }
 }

@@ -25,11 +25,17 @@ struct CounterFile {
 
     init(path: Path) throws(Failure) {
         let file = open(path.cString, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
+        guard file >= 0 else {
+            throw Failure("\(path): \(RuntimeDirectory.describe(Errno.last))")
+        }
         defer { close(file) }
         let size = CounterLayout.size
-        guard ftruncate(file, off_t(size)) == 0,
-            let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
+        // All of it has room from now on: counting where a full file system has none is a SIGBUS.
+        let refused = posix_fallocate(file, 0, off_t(size))
+        guard refused == 0 else {
+            throw Failure("\(path): \(RuntimeDirectory.describe(Errno(rawValue: refused)))")
+        }
+        guard let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
             memory != MAP_FAILED
         else { throw Failure("\(path): \(Errno.last)") }
         requests = RequestCounters(memory: memory + CounterLayout.requests.lowerBound)

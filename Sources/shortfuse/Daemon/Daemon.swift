@@ -167,7 +167,9 @@ struct Daemon {
 
     static func detachFromTerminal(log path: Path) throws(Failure) {
         let file = open(path.cString, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw Failure("\(path): \(Errno.last)") }
+        guard file >= 0 else {
+            throw Failure("\(path): \(RuntimeDirectory.describe(Errno.last))")
+        }
         dup2(file, STDOUT_FILENO)
         dup2(file, STDERR_FILENO)
         close(file)

@@ -166,14 +166,14 @@ extension SystemFacts {
             return demand
                 ? .warn(
                     "signature", "\(state); signed by \(signer)",
-                    mend: "its key must be enrolled: mokutil --list-enrolled")
+                    mend: "if its key is not enrolled (mokutil --list-enrolled): "
+                        + "\(KernelModule.enroll), and reboot")
                 : .ok("signature", "\(state); signed by \(signer)")
         default:
             return demand
                 ? .missing(
                     "signature", "\(state), and the module is not signed",
-                    mend: "sign it with an enrolled key (DKMS does: mokutil --import "
-                        + "/var/lib/dkms/mok.pub), or switch Secure Boot off")
+                    mend: KernelModule.signIt)
                 : .ok("signature", "\(state): none needed")
         }
     }

@@ -68,9 +68,9 @@ struct SystemFacts: Equatable, Sendable {
         facts.modulesDisabled = Files.text("/proc/sys/kernel/modules_disabled") == "1"
         facts.module = findModule(release: facts.release)
         facts.moduleVersion = KernelModule.version(release: facts.release)
-        facts.lockdown = Files.text("/sys/kernel/security/lockdown").flatMap(bracketed)
+        facts.lockdown = KernelModule.lockdown
         facts.secureBoot = readSecureBoot()
-        facts.signaturesEnforced = Files.text("/sys/module/module/parameters/sig_enforce") == "Y"
+        facts.signaturesEnforced = KernelModule.signaturesEnforced
         facts.kernelHeaders = Files.exists("/lib/modules/\(facts.release)/build/Makefile")
         facts.missingTools = ["gcc", "make"].filter { Tool.path($0) == nil }
         facts.bpftool = Tool.path("bpftool") != nil
@@ -84,8 +84,7 @@ struct SystemFacts: Equatable, Sendable {
         guard let path = Tool.output("modinfo", ["-k", release, "-F", "filename", "shortfuse"]),
             !path.isEmpty
         else { return .notFound }
-        let signer = Tool.output("modinfo", ["-k", release, "-F", "signer", "shortfuse"])
-        return .found(path: path, signer: signer ?? "")
+        return .found(path: path, signer: KernelModule.signer(release: release))
     }
 
     /// The fifth byte of the variable; the first four are its attributes.
@@ -127,6 +126,20 @@ enum KernelModule {
             ?? Tool.output("modinfo", ["-k", release, "-F", "version", "shortfuse"])
     }
 
+    /// Of the one that modprobe would find; empty if it is not signed.
+    static func signer(release: String) -> String {
+        Tool.output("modinfo", ["-k", release, "-F", "signer", "shortfuse"]) ?? ""
+    }
+
+    /// The word in brackets of /sys/kernel/security/lockdown.
+    static var lockdown: String? {
+        Files.text("/sys/kernel/security/lockdown").flatMap(SystemFacts.bracketed)
+    }
+
+    static var signaturesEnforced: Bool {
+        Files.text("/sys/module/module/parameters/sig_enforce") == "Y"
+    }
+
     /// Loads it if it is installed and was not loaded yet; but not into a kernel that it does not
     /// know, where its hooks would take arguments for what they are not.
     /// - Returns: the kernel that runs, which fits.
@@ -139,8 +152,38 @@ enum KernelModule {
         if canLoad, !fileSystems.contains("fuse") { _ = Tool.output("modprobe", ["-q", "fuse"]) }
         let kernel = try KernelFit.running()
         try kernel.require()
-        if !isPresent { _ = Tool.output("modprobe", ["-q", "shortfuse"]) }
+        if !isPresent, let (words, status) = Tool.complaint("modprobe", ["shortfuse"]),
+            status != 0, words.contains("could not insert")
+        {
+            let demand = signaturesEnforced || !["none", nil].contains(lockdown)
+            throw refusal(
+                words, signer: demand ? signer(release: TriedKernels.running) : nil)
+        }
         guard isPresent else { throw .moduleMissing }
         return kernel
     }
+
+    /// What the kernel has against it, and the mend.
+    ///
+    /// - Parameters:
+    ///   - words: modprobe's, as "modprobe: ERROR: could not insert 'shortfuse': Invalid argument".
+    ///   - signer: of the module; nil if the kernel wants none.
+    static func refusal(_ words: String, signer: String?) -> KernelCacheError {
+        let reason = words.split(separator: "\n").last?.split(separator: ": ").last ?? ""
+        // The last one is lockdown's.
+        let isSignature = ["key ", "Key ", "not permitted"].contains { reason.contains($0) }
+        return switch signer {
+        case "" where isSignature:
+            .moduleRefused(reason: ", which is not signed: \(signIt)")
+        case let signer? where isSignature:
+            .moduleRefused(
+                reason: ", signed by \(signer), whose key is not enrolled: \(enroll), and reboot")
+        default:
+            .moduleRefused(reason: ": \(reason); `dmesg` may say more")
+        }
+    }
+
+    static let enroll = "mokutil --import /var/lib/dkms/mok.pub"
+    static let signIt =
+        "sign it with an enrolled key (DKMS does: \(enroll)), or switch Secure Boot off"
 }

@@ -196,7 +196,7 @@ struct RuntimeDirectory: Sendable {
     private static let lockName: Path = ".lock"
 
     /// The error and its mend.
-    private static func describe(_ error: Errno) -> String {
+    static func describe(_ error: Errno) -> String {
         let mend =
             switch error {
             case .permissionDenied, .notPermitted: "run this as root"
