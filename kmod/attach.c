@@ -239,16 +239,75 @@ static int sf_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* A connection whose daemon is dying. */
+struct sf_dying {
+	struct delayed_work work;
+	struct list_head entry;
+	struct fuse_conn *conn;
+};
+
+/* Under sf_mutex. */
+static LIST_HEAD(sf_dyings);
+
+static void sf_abort_conn(struct fuse_conn *conn)
+{
+	sf_abort(sf_chan_of(conn, &sf_layout));
+	fuse_conn_put(conn);
+}
+
+static void sf_abort_work(struct work_struct *work)
+{
+	struct sf_dying *dying = container_of(to_delayed_work(work), struct sf_dying, work);
+
+	mutex_lock(&sf_mutex);
+	list_del(&dying->entry);
+	mutex_unlock(&sf_mutex);
+	sf_abort_conn(dying->conn);
+	kfree(dying);
+}
+
+/* Takes over the reference. */
+static void sf_abort_later(struct fuse_conn *conn)
+{
+	struct sf_dying *dying = SF_ABORT_DELAY ? kmalloc(sizeof(*dying), GFP_KERNEL) : NULL;
+
+	if (!dying) {
+		sf_abort_conn(conn);
+		return;
+	}
+	dying->conn = conn;
+	INIT_DELAYED_WORK(&dying->work, sf_abort_work);
+	mutex_lock(&sf_mutex);
+	list_add(&dying->entry, &sf_dyings);
+	queue_delayed_work(sf_workqueue, &dying->work, SF_ABORT_DELAY);
+	mutex_unlock(&sf_mutex);
+}
+
+/* At the end of the module: nobody can add one. Those that are at work are waited for later. */
+static void sf_abort_now(void)
+{
+	struct sf_dying *dying, *next;
+
+	mutex_lock(&sf_mutex);
+	list_for_each_entry_safe(dying, next, &sf_dyings, entry) {
+		if (!cancel_delayed_work(&dying->work))
+			continue;
+		list_del(&dying->entry);
+		sf_abort_conn(dying->conn);
+		kfree(dying);
+	}
+	mutex_unlock(&sf_mutex);
+}
+
 static int sf_release(struct inode *inode, struct file *file)
 {
 	bool is_foreign;
 	struct fuse_conn *conn = sf_detach(file, &is_foreign);
 
-	if (conn) {
-		if (!is_foreign)
-			sf_abort(sf_chan_of(conn, &sf_layout));
+	if (conn && is_foreign)
 		fuse_conn_put(conn);
-	}
+	else if (conn)
+		sf_abort_later(conn);
 	return 0;
 }
 
@@ -283,6 +342,7 @@ int sf_attach_init(void)
 void sf_attach_exit(void)
 {
 	misc_deregister(&sf_device);
+	sf_abort_now();
 	/* All that was detached is freed: first queued, then done. */
 	rcu_barrier_tasks_trace();
 	destroy_workqueue(sf_workqueue);

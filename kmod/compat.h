@@ -40,6 +40,12 @@ static inline u32 sf_inode_state(struct inode *inode)
  * fuse_chan, and these are told that. In C both are an address, as what sf_chan_of() returns.
  */
 #ifdef SF_HAVE_FUSE_CHAN
+/*
+ * An aborted connection takes no notification any more. So whoever outlives the daemon, to
+ * drop what the kernel keeps of it, is given this time, and aborts it before. Longer: a daemon
+ * that waits for itself takes as long to die.
+ */
+#define SF_ABORT_DELAY (30 * HZ)
 #define SF_QUEUE_FORGET "fuse_chan_queue_forget"
 void fuse_chan_abort(void *chan, bool abort_with_err);
 static inline void sf_abort(void *chan)
@@ -47,6 +53,7 @@ static inline void sf_abort(void *chan)
 	fuse_chan_abort(chan, false);
 }
 #else
+#define SF_ABORT_DELAY 0
 #define SF_QUEUE_FORGET "fuse_queue_forget"
 void fuse_abort_conn(void *conn);
 static inline void sf_abort(void *conn)
