@@ -16,6 +16,7 @@ struct MountPlan: Equatable, Sendable {
 
         let runtime = RuntimeDirectory(mountpoint: self.mountpoint)
         try runtime.makeRoom()
+        DeadMount.settle(self.mountpoint, of: try runtime.state())
         try Self.refuseLiveMount(self.mountpoint)
         try runtime.clearLeftovers { () throws(Failure) in
             try DeadMount.detach(self.mountpoint, ours: true)
@@ -111,6 +112,19 @@ enum DeadMount {
     static func isDead(_ mountpoint: Path) -> Bool {
         var found = statvfs()
         return statvfs(mountpoint.cString, &found) != 0 && errno == ENOTCONN
+    }
+
+    /// Waits until the mount of a process that was killed is dead: the kernel ends it when the last of
+    /// the process's threads lets go of /dev/fuse, after the process is gone for others.
+    static func settle(_ mountpoint: Path, of state: MountState?) {
+        guard let state, state.attached == nil, !state.process.isAlive else { return }
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(2)
+        while clock.now < end, !isDead(mountpoint),
+            let top = try? MountTable.top(at: mountpoint), top.type.hasPrefix("fuse")
+        {
+            usleep(10_000)
+        }
     }
 
     /// Takes dead FUSE mounts off `mountpoint`, also several on top of each other. Live ones and

@@ -39,6 +39,7 @@ struct Unmount: ParsableCommand {
                     + "`shortfuse detach \(mountpoint)`, and unmount with umount or fusermount3 -u")
         }
         guard let state = known, state.process.isAlive else {
+            DeadMount.settle(mountpoint, of: known)
             return try clearDead(mountpoint, runtime: runtime, entry: entry)
         }
         guard let entry, entry.type.hasPrefix("fuse") else {
