@@ -1,3 +1,4 @@
+import CShortfuseABI
 import Glibc
 import Logging
 import Testing
