@@ -54,8 +54,8 @@ import Testing
     private static let xattr = "security.capability"
 
     // The targets are for sets that fit the processor's own caches: what lies beyond is the price of
-    // memory, which other machines on the same host change from minute to minute. Each is between
-    // what an idle machine measures and its double.
+    // memory, which other machines on the same host change from minute to minute. Each is 1.3 to 1.5 times
+    // what an idle machine measures.
     static let bounded = [
         getattr(target: 0.8),
         lookup(8, nodes: 200, target: 2), lookup(32, nodes: 200, target: 2),
@@ -166,7 +166,7 @@ import Testing
             let subject = try block(statistics) { node in
                 // Each time another node: a second run for the same one costs less.
                 for turn in 0..<UInt64(times) {
-                    if try !ask((node + turn * nodes / 2) % nodes + 2) { passes += 1 }
+                    if try !ask((node + turn * nodes / UInt64(times)) % nodes + 2) { passes += 1 }
                 }
             }
             let beside = try block(reference.statistics) {
@@ -214,9 +214,10 @@ import Testing
         if let target = test.target { #expect(cost.ratio <= target) }
     }
 
-    /// The twin: what takes twice the work is not within the target.
-    @Test(arguments: bounded) func twiceTheWorkIsNotWithin(_ test: Case) throws {
-        let cost = try measure(test, times: 2)
+    /// The twin: what takes three times the work is not within the target. Twice would be too near:
+    /// of two runs in a row the second costs less.
+    @Test(arguments: bounded) func threeTimesTheWorkIsNotWithin(_ test: Case) throws {
+        let cost = try measure(test, times: 3)
         #expect(cost.ratio > (test.target ?? .infinity))
     }
 
