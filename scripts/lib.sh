@@ -92,6 +92,9 @@ in_trixie() {
     [[ $ROOT/ != /usr/* && $CACHE/ != /usr/* ]] ||
         die "the checkout or the cache is below /usr, where Debian 13's is to be for this: move it, or set SHORTFUSE_CACHE"
     ((EUID == 0)) || as=(--map-root-user)
+    # Copies of FUSE mounts go first: their daemons would not end as long as this takes.
     # shellcheck disable=SC2016 # for the shell in there
-    DEB_BUILD_ARCH=amd64 unshare "${as[@]}" --mount sh -c 'mount --bind "$0" /usr && exec "$@"' "$usr" "$@"
+    DEB_BUILD_ARCH=amd64 unshare "${as[@]}" --mount sh -c '
+        awk "\$3 ~ /^fuse/ { print \$2 }" /proc/self/mounts | xargs -r umount --lazy 2>/dev/null
+        mount --bind "$0" /usr && exec "$@"' "$usr" "$@"
 }
