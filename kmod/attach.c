@@ -330,7 +330,7 @@ int sf_attach_init(void)
 {
 	int error;
 
-	sf_workqueue = alloc_workqueue("shortfuse", 0, 0);
+	sf_workqueue = alloc_workqueue("shortfuse", SF_WQ_PERCPU, 0);
 	if (!sf_workqueue)
 		return -ENOMEM;
 	error = misc_register(&sf_device);

@@ -25,6 +25,13 @@ static inline bool sf_prog_sleepable(const struct bpf_prog *prog)
 #define ftrace_regs_set_instruction_pointer ftrace_instruction_pointer_set
 #endif
 
+/* 6.17 gave the absence of WQ_UNBOUND a name, and 7.3 warns without either. */
+#ifdef SF_HAVE_WQ_PERCPU
+#define SF_WQ_PERCPU WQ_PERCPU
+#else
+#define SF_WQ_PERCPU 0
+#endif
+
 /* 6.19 made the number a struct, and this its only reader. Under inode->i_lock. */
 static inline u32 sf_inode_state(struct inode *inode)
 {
