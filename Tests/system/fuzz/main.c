@@ -6,9 +6,9 @@
  * same result on both; after every BATCH operations MOUNT's tree must be PLAIN's, and exactly what
  * SOURCE holds. Ends at the first difference, with the last operations before it: status 1.
  *
- * -t, the twin: half-way one operation is left out on PLAIN, and the trees are compared. If they are
- * equal, because it changed nothing (a mode that was set already), the next one is left out, up to
- * LEFT_OUT of them. A run that notices none of them is broken.
+ * -t, the twin: half-way one operation is left out on PLAIN, and the trees are compared. If they
+ * are equal, because it changed nothing (a mode that was set already), the next one is left out, up
+ * to LEFT_OUT of them. A run that notices none of them is broken.
  *
  * The same seed gives the same operations. As root; other users' operations are among them.
  */
