@@ -29,6 +29,23 @@ need() {
     command -v "$1" >/dev/null || die "'$1' is missing: run scripts/setup"
 }
 
+# beside COMMAND…: runs it in the background, beside one other such command: for what uses one of two
+# CPUs. Each is a process group, so that it can be ended with all that it started. `wait` waits for them.
+beside() {
+    while (($(jobs -rp | wc -l) >= 2)); do wait -n || true; done
+    set -m
+    "$@" </dev/null &
+    set +m
+}
+
+# end_beside: ends what runs; for traps.
+# shellcheck disable=SC2317
+end_beside() {
+    local job
+    for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done
+    wait || true
+}
+
 # The folder of the Swift toolchain's programs: its clang also compiles the BPF objects.
 swift_bin() {
     local swift
