@@ -203,15 +203,10 @@ out:
 	return result;
 }
 
-/* Under rcu_read_lock_trace(). */
-static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
+static long sf_try_attached(struct sf_attachment *attachment, u32 opcode, struct fuse_args *args)
 {
-	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
-	u32 opcode = *(u32 *)SF_AT(args, opcode);
 	struct bpf_prog *prog;
 
-	if (!attachment || opcode >= SF_OPCODES)
-		return SF_ASK_DAEMON;
 	if (attachment->foreign &&
 	    (opcode == FUSE_OPEN || opcode == FUSE_OPENDIR || opcode == FUSE_FLUSH))
 		return sf_answer_handle(attachment, args);
@@ -223,6 +218,21 @@ static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
 		return SF_ASK_DAEMON;
 	return opcode == FUSE_READ ? sf_run_read(attachment, prog, args)
 				   : sf_run(attachment, prog, args);
+}
+
+/* Under rcu_read_lock_trace(). */
+static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
+{
+	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
+	u32 opcode = *(u32 *)SF_AT(args, opcode);
+	long result;
+
+	if (!attachment || opcode >= SF_OPCODES)
+		return SF_ASK_DAEMON;
+	result = sf_try_attached(attachment, opcode, args);
+	if (attachment->foreign)
+		sf_count(attachment->foreign, opcode, result != SF_ASK_DAEMON);
+	return result;
 }
 
 /* Has the caller watch what becomes of a request. Attached means loaded: the reference is there. */

@@ -210,8 +210,11 @@ static long sf_ioctl(struct file *file, unsigned int command, unsigned long argu
 	bool is_foreign;
 	long error;
 
-	if (command != SF_IOC_ATTACH && command != SF_IOC_DETACH)
+	if (command != SF_IOC_ATTACH && command != SF_IOC_DETACH && command != SF_IOC_FIGURES)
 		return -ENOTTY;
+	/* Whoever may read the maps. */
+	if (command == SF_IOC_FIGURES)
+		return bpf_capable() ? sf_figures_ioctl((void __user *)argument) : -EPERM;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (command == SF_IOC_DETACH) {

@@ -94,6 +94,7 @@ void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct f
 
 	refcount_inc(&foreign->refs);
 	__module_get(THIS_MODULE);
+	sf_count(foreign, *(u32 *)SF_AT(args, opcode), false);
 	if (!sf_watch_end(foreign, args, &nothing)) {
 		sf_foreign_put(foreign);
 		module_put(THIS_MODULE);
@@ -118,6 +119,9 @@ int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp
 	if (foreign && !sf_changes(&change) &&
 	    (opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)) {
 		if (sf_handle_keep(foreign, fm, args)) {
+			/* Nobody is asked after all. */
+			this_cpu_dec(foreign->tally->asked[opcode]);
+			sf_count(foreign, opcode, true);
 			result = 0;
 			goto out;
 		}

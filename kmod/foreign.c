@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate_trace.h>
 #include <linux/slab.h>
@@ -56,6 +57,7 @@ static void sf_foreign_free(struct sf_foreign *foreign)
 	kvfree(foreign->handles);
 	kvfree(foreign->nodes);
 	kvfree(foreign->stripes);
+	free_percpu(foreign->tally);
 	kfree(foreign);
 }
 
@@ -75,11 +77,12 @@ struct sf_foreign *sf_foreign_new(struct fuse_conn *conn, const struct sf_attach
 	foreign->stripes = kvcalloc(1U << SF_STRIPE_BITS, sizeof(*foreign->stripes), GFP_KERNEL);
 	foreign->nodes = kvcalloc(1U << SF_NODE_BITS, sizeof(*foreign->nodes), GFP_KERNEL);
 	foreign->handles = kvcalloc(1U << SF_HANDLE_BITS, sizeof(*foreign->handles), GFP_KERNEL);
+	foreign->tally = alloc_percpu(struct sf_tally);
 	foreign->open_ns = request->open_ns;
 	foreign->idle_max = min_t(u32, request->idle_max, INT_MAX);
 	INIT_DELAYED_WORK(&foreign->aging, sf_handles_age);
 	init_waitqueue_head(&foreign->quiet);
-	if (foreign->stripes && foreign->nodes && foreign->handles)
+	if (foreign->stripes && foreign->nodes && foreign->handles && foreign->tally)
 		error = sf_get_progs(foreign->learners, request->learn_fd,
 				     sizeof(struct sf_learn_ctx), sizeof(struct sf_learn_ctx));
 	if (error) {

@@ -28,8 +28,15 @@ struct sf_stripe {
 	atomic64_t seq;    /* the count of changes when the last one began or ended */
 };
 
+/* What became of requests, on one CPU. */
+struct sf_tally {
+	u64 answered[SF_OPCODES];
+	u64 asked[SF_OPCODES];
+};
+
 struct sf_foreign {
 	struct hlist_node entry;
+	struct sf_tally __percpu *tally;
 	refcount_t refs;
 	struct fuse_conn *conn;
 	const void *chan; /* of sf_chan_of(): what FORGETs come with */
@@ -99,6 +106,8 @@ bool sf_node_grant(struct sf_foreign *foreign, u64 nodeid, u64 since);
 u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count);
 /* Takes what the daemon has not counted off the kernel's own counts. False if some is left. */
 bool sf_nodes_settle(struct sf_foreign *foreign);
+/* Lookups that the daemon has not counted. */
+u64 sf_nodes_granted(const struct sf_foreign *foreign);
 void sf_nodes_free(struct sf_foreign *foreign);
 
 /* handles.c */
@@ -117,6 +126,12 @@ void sf_handles_free(struct sf_foreign *foreign);
 
 /* background.c: sends a request that nobody waits for, until it has ended. */
 void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
+
+/* figures.c */
+/* One request more, which was answered here or not. */
+void sf_count(struct sf_foreign *foreign, u32 opcode, bool is_answered);
+/* SF_IOC_FIGURES */
+long sf_figures_ioctl(struct sf_figures __user *argument);
 
 /* foreign.c */
 /* What a name was last known to be of, if that is still true. */

@@ -178,7 +178,7 @@ static void sf_settle_super(struct super_block *sb, void *argument)
 	spin_unlock(&sb->s_inode_list_lock);
 }
 
-static u64 sf_nodes_granted(const struct sf_foreign *foreign)
+u64 sf_nodes_granted(const struct sf_foreign *foreign)
 {
 	struct hlist_bl_node *position;
 	struct sf_node *node;

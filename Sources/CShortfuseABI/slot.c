@@ -169,3 +169,8 @@ int sf_ioctl_detach(int device)
 {
 	return ioctl(device, SF_IOC_DETACH);
 }
+
+int sf_ioctl_figures(int device, struct sf_figures *figures)
+{
+	return ioctl(device, SF_IOC_FIGURES, figures);
+}

@@ -16,6 +16,7 @@ public enum KernelCacheError: Error, CustomStringConvertible {
     case moduleMissing
     case moduleRefused(reason: String)
     case attachFailed(Errno)
+    case figuresFailed(Errno)
 
     public var description: String {
         switch self {
@@ -49,6 +50,10 @@ public enum KernelCacheError: Error, CustomStringConvertible {
             "the kernel refuses the module\(reason)"
         case .attachFailed(let errno):
             Self.attachDescription(errno)
+        case .figuresFailed(.socketNotConnected):
+            "the module says that nothing is attached here any more"
+        case .figuresFailed(let errno):
+            "the module does not tell its figures: \(errno)"
         }
     }
 

@@ -12,7 +12,7 @@
 
 enum sf_const {
 	/* Raised with every change below; module and daemon must agree. */
-	SF_ABI_VERSION = 6,
+	SF_ABI_VERSION = 7,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -365,6 +365,21 @@ struct sf_attach {
 #define SF_IOC_ATTACH _IO('S', 1)
 /* Detaches and leaves the connection alone. ENOTCONN: nothing is attached. */
 #define SF_IOC_DETACH _IO('S', 2)
+/*
+ * What became of the requests of an attached mount since it was attached, and what is kept for it.
+ * The module counts these: it may refuse what a program answered, and answers some by itself.
+ * SF_IOC_FIGURES fills in all but `fd`. Errors: EPERM no CAP_BPF; EFAULT; EBADF fd is no root of a
+ * FUSE mount; ENOTCONN it is not attached.
+ */
+struct sf_figures {
+	__s32 fd;      /* the root of the mount; O_PATH will do */
+	__u32 handles; /* closed files and directories that are open in the daemon still */
+	__u64 owed;    /* lookups that the daemon has not counted */
+	__u64 answered[SF_OPCODES];
+	__u64 asked[SF_OPCODES]; /* of the daemon */
+};
+
+#define SF_IOC_FIGURES _IO('S', 3)
 #define SF_DEVICE "shortfuse"
 
 #endif

@@ -49,6 +49,7 @@ void sf_reply_statfs(struct sf_reply *reply, const struct statvfs *statistics);
 /* ioctl(2) is variadic, which Swift does not import. -1 and errno on error. */
 int sf_ioctl_attach(int device, struct sf_attach *request);
 int sf_ioctl_detach(int device);
+int sf_ioctl_figures(int device, struct sf_figures *figures);
 
 /* The macros, for Swift. */
 static inline __u64 sf_tag_of(__u64 nodeid, __u32 slot_bits)

@@ -22,6 +22,7 @@ struct MetricsReport {
         report.writeRequests()
         report.writeMaps()
         report.writeSource()
+        report.writeKept()
         report.writeDaemon()
         return report.out.text
     }
@@ -168,6 +169,18 @@ struct MetricsReport {
             "shortfuse_different_entries_total", .counter,
             "Cached entries that were not as the source: should stay 0."
         ) { $0.differences }
+    }
+
+    private mutating func writeKept() {
+        gauge(
+            "shortfuse_kept_open_files",
+            "Of an attached mount: files and directories that were closed and that its daemon still "
+                + "has open."
+        ) { $0.report?.kept?.handles }
+        gauge(
+            "shortfuse_uncounted_lookups",
+            "Of an attached mount: lookups of the kernel's that its daemon has not counted."
+        ) { $0.report?.kept?.lookups }
     }
 
     private mutating func writeDaemon() {

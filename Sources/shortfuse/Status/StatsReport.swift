@@ -35,7 +35,9 @@ struct StatsSample {
         for name in mount.requestNames {
             requests[name] = RequestFigures(
                 answered: mount.answered[name] ?? 0, passed: mount.passed[name] ?? 0,
-                refused: mount.refused[name] ?? 0, daemon: mount.daemonRequests[name] ?? 0)
+                refused: mount.refused[name] ?? 0,
+                // Somebody else's daemon does not count for us.
+                daemon: (mount.attached == nil ? mount.daemonRequests : mount.passed)[name] ?? 0)
         }
         return requests
     }

@@ -9,6 +9,7 @@ struct Status: ParsableCommand {
               answered  requests that the kernel answered from the maps instead
               passed    requests that the kernel looked at and had no answer for
               refused   requests that the kernel did not understand: should stay 0
+            Of an attached mount, instead: asked, all requests that its daemon was sent.
 
             A mount whose daemon was killed is shown as dead; `shortfuse unmount` removes it.
 

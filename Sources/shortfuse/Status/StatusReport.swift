@@ -1,9 +1,19 @@
 import Glibc
 import KernelCache
+import Syscall
+import SystemPackage
 
 /// What `status --json` prints.
 struct StatusReport: Encodable {
     var mounts: [MountReport]
+}
+
+/// What the module keeps for an attached mount, and its daemon does not know of.
+struct KeptFigures: Encodable {
+    /// Files and directories that were closed; the daemon has them open.
+    var handles: UInt64
+    /// Of the kernel's, which the daemon has not counted.
+    var lookups: UInt64
 }
 
 /// One mount, as `status` shows it.
@@ -42,6 +52,8 @@ struct MountReport: Encodable {
     var capabilities: [String]?
     /// Somebody else's mount, which `attach` answers for.
     var attached: AttachedState?
+    /// What the module keeps for it; nil of our own mounts, and of one that is gone.
+    var kept: KeptFigures?
     var answered: [String: UInt64] = [:]
     var passed: [String: UInt64] = [:]
     var refused: [String: UInt64] = [:]
@@ -59,7 +71,7 @@ struct MountReport: Encodable {
         case sourceOverflows = "source_overflows"
         case verified, differences
         case capabilities
-        case nodes, connection, attached, answered, passed, refused
+        case nodes, connection, attached, kept, answered, passed, refused
     }
 
     init(_ mount: MountState, runtime: RuntimeDirectory) throws(Failure) {
@@ -94,6 +106,7 @@ struct MountReport: Encodable {
             let counters = try Self.readCounters(pins)
             answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
             passed = OpcodeNames.byName(counters.map { (Int($0), $1.passed) })
+            if attached != nil { try readFigures() }
             refused = OpcodeNames.byName(counters.map { (Int($0), $1.refused) })
         }
     }
@@ -105,6 +118,27 @@ struct MountReport: Encodable {
             return try KernelCache.counters(pinDirectory: pins)
         } catch {
             throw Failure(unreadable(pins, error))
+        }
+    }
+
+    /// Of an attached mount: what the module says became of its requests, instead of what the programs
+    /// say. Nothing if it was unmounted meanwhile.
+    private mutating func readFigures() throws(Failure) {
+        answered = [:]
+        passed = [:]
+        guard mounted else { return }
+        do {
+            // O_PATH: root itself may not enter what a user has mounted.
+            let root = try Syscall.open(mountpoint.cString, flags: Syscall.openPath)
+            defer { Syscall.close(root) }
+            let figures = try AttachedFigures(root: root.rawValue)
+            answered = OpcodeNames.byName(figures.answered.map { (Int($0), $1) })
+            passed = OpcodeNames.byName(figures.asked.map { (Int($0), $1) })
+            kept = KeptFigures(handles: figures.keptHandles, lookups: figures.owedLookups)
+        } catch KernelCacheError.figuresFailed(.socketNotConnected) {
+            return
+        } catch {
+            throw Failure("\(mountpoint): \(error)")
         }
     }
 
@@ -145,6 +179,11 @@ struct MountReport: Encodable {
         return ["  privileges: \(list)"]
     }
 
+    private var keptLines: [String] {
+        guard let kept else { return [] }
+        return ["  kept: \(kept.handles) open files; \(kept.lookups) lookups not counted by it"]
+    }
+
     private var sourceLines: [String] {
         var lines: [String] = []
         if sourceChanges > 0 || sourceOverflows > 0 {
@@ -169,7 +208,7 @@ struct MountReport: Encodable {
                 title, "  attached: process \(pid) since \(started)\(mounted ? "" : ", unmounted")",
                 "  policy: \(attached?.policy ?? ""); a mount of \(attached?.type ?? "")",
                 "  maps in \(pins)",
-            ] + privilegeLines
+            ] + keptLines + privilegeLines
         case .live:
             let place = mounted ? "" : ", unmounted, serves files that are still open"
             return [
