@@ -55,6 +55,12 @@ eventually() {
 # ends WHAT PID: waits for the end of a process.
 ends() { eventually "$1" gone "[[ -e /proc/$2 ]] || echo gone"; }
 
+# open_descriptors PID [PATTERN]: how many a process has, of what matches PATTERN. Some may be closed while
+# they are looked at.
+open_descriptors() {
+    { find "/proc/$1/fd" -mindepth 1 ${2:+-lname "$2"} 2>/dev/null || true; } | wc -l
+}
+
 # expect_refusal PATTERN COMMAND…: fails, non-zero, with one line on stderr that matches.
 expect_refusal() {
     local pattern=$1 output status=0 lines
