@@ -36,8 +36,8 @@ import Testing
 
     @Test(arguments: [
         ("6.1.0-56-amd64", true), ("6.12.95+deb12-amd64", true), ("6.12", true),
-        ("6.1", true), ("6.18.5", false), ("6.10.1", false), ("6.120.1", false), ("7.3-rc7", false),
-        ("", false),
+        ("6.1", true), ("7.3.4+deb13-amd64", true), ("6.18.5", false), ("6.10.1", false),
+        ("6.120.1", false), ("7.4-rc7", false), ("", false),
     ])
     func knowsTriedKernels(release: String, isTried: Bool) {
         #expect(TriedKernels.has(release) == isTried)
