@@ -5,6 +5,7 @@
  */
 #include <linux/file.h>
 #include <linux/percpu.h>
+#include <linux/srcu.h> /* which 7.3's rcupdate_trace.h forgets */
 #include <linux/rcupdate_trace.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
