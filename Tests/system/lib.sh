@@ -31,6 +31,11 @@ PINS=/sys/fs/bpf/shortfuse-run-$(sed 's/-/_x2d/g; s/\./_x2e/g' <<<"${WORK##*/}")
 # shellcheck disable=SC2034 # for the tests
 HAMMER=$WORK/bin/hammer
 
+# load_module: if it is not there; for tests of acceleration, in the VM.
+load_module() {
+    [[ -e /dev/shortfuse ]] || insmod "${SHORTFUSE_KO:?the module to load}" || exit 1
+}
+
 fail() {
     printf '    %s\n' "$*" >&2
     exit 1
