@@ -104,10 +104,13 @@ struct MountReport: Encodable {
         differences = counts[.differences]
         if accelerated {
             let counters = try Self.readCounters(pins)
-            answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
-            passed = OpcodeNames.byName(counters.map { (Int($0), $1.passed) })
-            if attached != nil { try readFigures() }
             refused = OpcodeNames.byName(counters.map { (Int($0), $1.refused) })
+            if attached == nil {
+                answered = OpcodeNames.byName(counters.map { (Int($0), $1.answered) })
+                passed = OpcodeNames.byName(counters.map { (Int($0), $1.passed) })
+            } else {
+                try readFigures()
+            }
         }
     }
 
@@ -124,8 +127,6 @@ struct MountReport: Encodable {
     /// Of an attached mount: what the module says became of its requests, instead of what the programs
     /// say. Nothing if it was unmounted meanwhile.
     private mutating func readFigures() throws(Failure) {
-        answered = [:]
-        passed = [:]
         guard mounted else { return }
         do {
             // O_PATH: root itself may not enter what a user has mounted.
