@@ -25,8 +25,7 @@ static void sf_sum(const struct sf_foreign *foreign, struct sf_figures *figures)
 
 	memset(figures->answered, 0, sizeof(figures->answered));
 	memset(figures->asked, 0, sizeof(figures->asked));
-	for_each_possible_cpu(cpu)
-	{
+	for_each_possible_cpu(cpu) {
 		const struct sf_tally *tally = per_cpu_ptr(foreign->tally, cpu);
 
 		for (int i = 0; i < SF_OPCODES; i++) {
