@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Attached mounts: what their daemon answered goes into the maps. Unconditionally: the
- * module tells whether something has changed since it was asked for (sf_ctx.cookie), when
- * it is to be an answer. Not loaded for our own mounts, whose daemon writes the maps.
+ * Attached mounts: what their daemon answered goes into the maps, whatever changed meanwhile: the
+ * module tells whether something has since it was asked for (sf_ctx.cookie), when it is to be an
+ * answer. What ends at once only removes what was learned before. Not loaded for our own mounts,
+ * whose daemon writes the maps.
  */
 #ifndef SHORTFUSE_LEARN_BPF_H
 #define SHORTFUSE_LEARN_BPF_H
@@ -14,6 +15,12 @@
 
 #define S_IFMT 0170000
 #define S_IFDIR 0040000
+
+/*
+ * Something was kept. Until then nothing has to be removed, either: with time-outs of 0 no map is
+ * looked at.
+ */
+__u64 has_learned SEC(".data.own");
 
 /* The same of what every entry into the maps is made with. */
 struct lesson {
@@ -44,28 +51,45 @@ static __always_inline void note_valid(__u64 valid)
 		shortest_valid = valid;
 }
 
+/* Whether what is true until `end` can answer anything. */
+static __always_inline int is_lasting(const struct lesson *lesson, __u64 end)
+{
+	if (end <= lesson->asked)
+		return 0;
+	if (!has_learned)
+		has_learned = 1;
+	return 1;
+}
+
 /*
  * Puts attributes into the slot of nodeid, whoever has it. Does nothing while somebody else
- * writes there. `attr` is in the context.
+ * writes there. `attr` is in the context. Returns SF_LEARNED if they may answer something.
  */
-static __always_inline void learn_attr(const struct lesson *lesson, __u64 nodeid,
-				       const volatile struct fuse_attr *attr, __u64 valid)
+static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
+				      const volatile struct fuse_attr *attr, __u64 valid)
 {
-	struct sf_attr_slot *slot = slot_of(nodeid);
 	__u64 end = until(lesson, valid);
+	struct sf_attr_slot *slot;
 	__u32 seq;
+	int lasts;
 
-	if (!slot || !nodeid)
-		return;
+	if (!nodeid)
+		return 0;
 	note_valid(valid);
 	/* Another name of the file may be another node for the daemon: changes by it are not seen.
 	 */
 	if (attr->nlink > 1 && (attr->mode & S_IFMT) != S_IFDIR &&
 	    valid < FOREVER - lesson->asked && lesson->asked + valid < end)
 		end = lesson->asked + valid;
+	lasts = is_lasting(lesson, end);
+	if (!lasts && !has_learned)
+		return 0;
+	slot = slot_of(nodeid);
+	if (!slot || (!lasts && READ_ONCE(slot->nodeid) != nodeid))
+		return 0;
 	seq = READ_ONCE(slot->seq);
 	if (seq & 1 || __sync_val_compare_and_swap(&slot->seq, seq, seq + 1) != seq)
-		return;
+		return 0;
 #pragma unroll
 	for (int i = 0; i < ATTR_WORDS; i++)
 		((volatile __u64 *)&slot->attr)[i] = ((const volatile __u64 *)attr)[i];
@@ -75,6 +99,16 @@ static __always_inline void learn_attr(const struct lesson *lesson, __u64 nodeid
 	WRITE_ONCE(slot->nodeid, nodeid);
 	barrier();
 	__sync_fetch_and_add(&slot->seq, 1);
+	return lasts ? SF_LEARNED : 0;
+}
+
+static __always_inline void learn_name(void *map, const void *key, const struct sf_dentry *dentry,
+				       int lasts)
+{
+	if (lasts)
+		bpf_map_update_elem(map, key, dentry, BPF_ANY);
+	else
+		bpf_map_delete_elem(map, key);
 }
 
 SEC("syscall")
@@ -84,6 +118,7 @@ int sf_learn_lookup(struct sf_learn_ctx *ctx)
 	struct lesson lesson = {ctx->head.cookie, ctx->asked};
 	struct sf_dentry dentry = {.generation = lesson.learned};
 	__u32 size = ctx->head.in_size;
+	int lasts, learned = 0;
 	__u64 valid;
 
 	if (size < 2 || size > SF_LONG_NAME || (ctx->head.error && ctx->head.error != -ENOENT))
@@ -96,21 +131,24 @@ int sf_learn_lookup(struct sf_learn_ctx *ctx)
 		valid = valid_ns(out->entry_valid, out->entry_valid_nsec);
 		dentry.until = until(&lesson, valid);
 		note_valid(valid);
-		learn_attr(&lesson, dentry.nodeid, &out->attr,
-			   valid_ns(out->attr_valid, out->attr_valid_nsec));
+		learned = learn_attr(&lesson, dentry.nodeid, &out->attr,
+				     valid_ns(out->attr_valid, out->attr_valid_nsec));
 	}
+	lasts = is_lasting(&lesson, dentry.until);
+	if (!lasts && !has_learned)
+		return 0;
 	if (size <= SF_SHORT_NAME + 1) {
 		struct sf_name key = {.parent = ctx->head.nodeid};
 
 		copy_words(key.name, ctx->head.in, sizeof(key.name));
-		bpf_map_update_elem(&names, &key, &dentry, BPF_ANY);
+		learn_name(&names, &key, &dentry, lasts);
 	} else {
 		struct sf_long_name key = {.parent = ctx->head.nodeid};
 
 		copy_words(key.name, ctx->head.in, sizeof(key.name));
-		bpf_map_update_elem(&long_names, &key, &dentry, BPF_ANY);
+		learn_name(&long_names, &key, &dentry, lasts);
 	}
-	return 0;
+	return lasts ? SF_LEARNED : learned;
 }
 
 SEC("syscall")
@@ -119,13 +157,13 @@ int sf_learn_getattr(struct sf_learn_ctx *ctx)
 	volatile struct fuse_attr_out *out = (void *)ctx->head.out;
 	struct lesson lesson = {ctx->head.cookie, ctx->asked};
 
-	if (!ctx->head.error)
-		learn_attr(&lesson, ctx->head.nodeid, &out->attr,
-			   valid_ns(out->attr_valid, out->attr_valid_nsec));
-	return 0;
+	if (ctx->head.error)
+		return 0;
+	return learn_attr(&lesson, ctx->head.nodeid, &out->attr,
+			  valid_ns(out->attr_valid, out->attr_valid_nsec));
 }
 
-static __always_inline void learn_reply(struct sf_learn_ctx *ctx, const struct sf_reply_key *key)
+static __always_inline int learn_reply(struct sf_learn_ctx *ctx, const struct sf_reply_key *key)
 {
 	struct lesson lesson = {ctx->head.cookie, ctx->asked};
 	struct sf_reply reply = {
@@ -136,9 +174,15 @@ static __always_inline void learn_reply(struct sf_learn_ctx *ctx, const struct s
 	};
 
 	if (reply.size > SF_REPLY_MAX)
-		return;
+		return 0;
+	if (!is_lasting(&lesson, reply.expires)) {
+		if (has_learned)
+			bpf_map_delete_elem(&replies, key);
+		return 0;
+	}
 	copy_words((char *)reply.bytes, ctx->head.out, SF_REPLY_MAX);
 	bpf_map_update_elem(&replies, key, &reply, BPF_ANY);
+	return SF_LEARNED;
 }
 
 SEC("syscall")
@@ -146,9 +190,7 @@ int sf_learn_statfs(struct sf_learn_ctx *ctx)
 {
 	struct sf_reply_key key = {.nodeid = ctx->head.nodeid, .opcode = FUSE_STATFS};
 
-	if (!ctx->head.error)
-		learn_reply(ctx, &key);
-	return 0;
+	return ctx->head.error ? 0 : learn_reply(ctx, &key);
 }
 
 SEC("syscall")
@@ -156,9 +198,7 @@ int sf_learn_readlink(struct sf_learn_ctx *ctx)
 {
 	struct sf_reply_key key = {.nodeid = ctx->head.nodeid, .opcode = FUSE_READLINK};
 
-	if (!ctx->head.error)
-		learn_reply(ctx, &key);
-	return 0;
+	return ctx->head.error ? 0 : learn_reply(ctx, &key);
 }
 
 /* What there is not, and values that were asked for: with size 0 only a length was. */
@@ -181,8 +221,7 @@ int sf_learn_getxattr(struct sf_learn_ctx *ctx)
 	    !is_xattr_reply(ctx))
 		return 0;
 	copy_words(key.name, ctx->head.in + sizeof(struct fuse_getxattr_in), SF_REPLY_NAME);
-	learn_reply(ctx, &key);
-	return 0;
+	return learn_reply(ctx, &key);
 }
 
 SEC("syscall")
@@ -190,9 +229,7 @@ int sf_learn_listxattr(struct sf_learn_ctx *ctx)
 {
 	struct sf_reply_key key = {.nodeid = ctx->head.nodeid, .opcode = FUSE_LISTXATTR};
 
-	if (is_xattr_reply(ctx))
-		learn_reply(ctx, &key);
-	return 0;
+	return is_xattr_reply(ctx) ? learn_reply(ctx, &key) : 0;
 }
 
 #endif

@@ -17,18 +17,7 @@ static u32 sf_number(const void *at, u16 size)
 
 #define SF_NUMBER(base, field) sf_number(SF_AT(base, field), sf_layout.field.size)
 
-/*
- * Word by word, because for the few words here memset() and memcpy() cost more
- * than their work; WRITE_ONCE keeps the compiler from calling them.
- */
-static void sf_zero(u8 *from, const u8 *end)
-{
-	for (; !IS_ALIGNED((unsigned long)from, 8); from++)
-		WRITE_ONCE(*from, 0);
-	for (; from < end; from += 8)
-		WRITE_ONCE(*(u64 *)from, 0);
-}
-
+/* Word by word, as sf_zero(). */
 static void sf_copy(void *to, const void *from, u32 size)
 {
 	if (!IS_ALIGNED((unsigned long)to | size, 8)) {
@@ -212,6 +201,8 @@ static long sf_try_attached(struct sf_attachment *attachment, u32 opcode, struct
 		return sf_answer_handle(attachment, args);
 	if (opcode == FUSE_READ && !attachment->foreign)
 		sf_note_read(args);
+	if (attachment->foreign && !READ_ONCE(attachment->foreign->has_learned))
+		return SF_ASK_DAEMON;
 	prog = attachment->progs[opcode];
 	/* What the request carries in pages (WRITE) no program can see. */
 	if (!prog || sf_flag(args, sf_layout.in_pages))
@@ -220,28 +211,26 @@ static long sf_try_attached(struct sf_attachment *attachment, u32 opcode, struct
 				   : sf_run(attachment, prog, args);
 }
 
-/* Under rcu_read_lock_trace(). */
-static long sf_try(struct fuse_mount *fm, struct fuse_args *args)
+/*
+ * Under rcu_read_lock_trace(). A request of an attached mount that is not answered is left to be
+ * watched. Attached means loaded: the reference to the module is there.
+ */
+static long sf_try(struct fuse_mount *fm, struct fuse_args *args, bool may_answer)
 {
 	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
 	u32 opcode = *(u32 *)SF_AT(args, opcode);
-	long result;
+	long result = SF_ASK_DAEMON;
 
-	if (!attachment || opcode >= SF_OPCODES)
+	if (!attachment)
 		return SF_ASK_DAEMON;
-	result = sf_try_attached(attachment, opcode, args);
-	if (attachment->foreign)
-		sf_count(attachment->foreign, opcode, result != SF_ASK_DAEMON);
+	if (may_answer && opcode < SF_OPCODES) {
+		result = sf_try_attached(attachment, opcode, args);
+		if (attachment->foreign)
+			sf_count(attachment->foreign, opcode, result != SF_ASK_DAEMON);
+	}
+	if (result == SF_ASK_DAEMON && attachment->foreign && try_module_get(THIS_MODULE))
+		return SF_WATCH;
 	return result;
-}
-
-/* Has the caller watch what becomes of a request. Attached means loaded: the reference is there. */
-static long sf_leave_to_watch(struct fuse_mount *fm)
-{
-	struct sf_attachment *attachment = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
-
-	return attachment && attachment->foreign && try_module_get(THIS_MODULE) ? SF_WATCH
-										: SF_ASK_DAEMON;
 }
 
 /*
@@ -255,9 +244,7 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 	if (!smp_load_acquire(&sf_attached))
 		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
-	result = sf_try(fm, args);
-	if (result == SF_ASK_DAEMON)
-		result = sf_leave_to_watch(fm);
+	result = sf_try(fm, args, true);
 	rcu_read_unlock_trace();
 	return result;
 }
@@ -269,18 +256,15 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
 {
 	void *end;
-	long result = SF_ASK_DAEMON;
+	long result;
 
 	if (!smp_load_acquire(&sf_attached))
 		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
 	end = *(void **)SF_AT(args, end);
 	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
-	if (end && gfpflags_allow_blocking(gfp))
-		result = sf_try(fm, args);
-	if (result == SF_ASK_DAEMON) {
-		result = sf_leave_to_watch(fm);
-	} else {
+	result = sf_try(fm, args, end && gfpflags_allow_blocking(gfp));
+	if (result != SF_ASK_DAEMON && result != SF_WATCH) {
 		sf_call_end(end, fm, args, min(result, 0L));
 		result = 0;
 	}

@@ -236,20 +236,27 @@ static noinline void sf_learn(struct sf_foreign *foreign, struct fuse_args *args
 	u32 opcode = *(u32 *)SF_AT(args, opcode);
 	struct bpf_prog *prog = opcode < SF_OPCODES ? foreign->learners[opcode] : NULL;
 	struct fuse_entry_out *entry;
-	struct sf_learn_ctx ctx;
+	/* As in sf_run(). */
+	struct sf_learn_ctx ctx __uninitialized __aligned(8);
+	bool is_kept;
 
 	if (!prog || !sf_serves(foreign))
 		return;
-	memset(&ctx, 0, sizeof(ctx));
 	if (!sf_gather(&ctx.head, args) || !sf_gather_reply(&ctx.head, args, result))
 		return;
+	/* The program may copy more than there is. */
+	sf_zero(ctx.head.out + ctx.head.out_size, ctx.head.out + SF_OUT_MAX);
 	ctx.head.nodeid = *(u64 *)SF_AT(args, nodeid);
 	ctx.head.opcode = opcode;
 	ctx.head.cookie = since;
 	ctx.asked = asked;
 	rcu_read_lock_trace();
-	bpf_prog_run_pin_on_cpu(prog, &ctx);
+	is_kept = bpf_prog_run_pin_on_cpu(prog, &ctx) == SF_LEARNED;
 	rcu_read_unlock_trace();
+	if (!is_kept)
+		return;
+	if (!READ_ONCE(foreign->has_learned))
+		WRITE_ONCE(foreign->has_learned, true);
 	entry = (void *)ctx.head.out;
 	if (opcode == FUSE_LOOKUP && !result && entry->nodeid)
 		sf_node_seen(foreign, entry->nodeid);

@@ -44,6 +44,8 @@ struct sf_foreign {
 	/* Without default_permissions the daemon decides who may: only this caller is answered. */
 	kuid_t uid;
 	bool any_uid;
+	/* A learner has kept something. Until then no program is asked: it knows nothing. */
+	bool has_learned;
 	atomic64_t seq;       /* counts the beginnings and ends of changes */
 	struct sf_stripe all; /* changes of which nobody knows what they concern */
 	struct sf_stripe *stripes;

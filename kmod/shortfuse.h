@@ -76,6 +76,18 @@ static inline bool sf_flag(const struct fuse_args *args, struct sf_field bit)
 	return ((const u8 *)args)[bit.offset / 8] >> (bit.offset % 8) & 1;
 }
 
+/*
+ * Word by word, because for the few words here memset() and memcpy() cost more
+ * than their work; WRITE_ONCE keeps the compiler from calling them.
+ */
+static inline void sf_zero(u8 *from, const u8 *end)
+{
+	for (; !IS_ALIGNED((unsigned long)from, 8); from++)
+		WRITE_ONCE(*from, 0);
+	for (; from < end; from += 8)
+		WRITE_ONCE(*(u64 *)from, 0);
+}
+
 /* pages.c */
 struct sf_sink {
 	void *memory; /* or, if NULL: */

@@ -49,11 +49,11 @@ import Testing
         return context
     }
 
-    /// Teaches the reply to LOOKUP of `name`, asked for when `seq` changes had been.
-    private func teach(
+    /// Teaches the reply to LOOKUP of `name`, asked for when `seq` changes had been. Returns the verdict.
+    @discardableResult private func teach(
         _ object: BPFObject, _ name: String, seq: UInt64, asked: UInt64? = nil,
         _ reply: (inout fuse_entry_out) -> Void
-    ) throws {
+    ) throws -> UInt32 {
         var context = sf_learn_ctx()
         context.head = question(name)
         context.head.cookie = seq
@@ -63,7 +63,21 @@ import Testing
         withUnsafeMutableBytes(of: &context.head.out) { out in
             withUnsafeBytes(of: entry) { out.copyBytes(from: $0) }
         }
-        _ = try run(object.learners, Self.lookup, &context)
+        return try run(object.learners, Self.lookup, &context)
+    }
+
+    /// Names that the map has.
+    private func count(_ object: BPFObject) -> Int {
+        var key = sf_name()
+        var count = 0
+        var error = bpf_map_get_next_key(object.maps.names, nil, &key)
+        while error == 0 {
+            count += 1
+            var next = sf_name()
+            error = bpf_map_get_next_key(object.maps.names, &key, &next)
+            key = next
+        }
+        return count
     }
 
     private func file(_ entry: inout fuse_entry_out) {
@@ -149,6 +163,35 @@ import Testing
             $0.attr.nlink = 2
         }
         var asked = question("link")
+        #expect(try run(object.programs, Self.lookup, &asked) == SF_PASS.rawValue)
+    }
+
+    @Test func whatEndsAtOnceIsNotKept() throws {
+        let object = try makeObject(SF_POLICY_OWN)
+        #expect(try teach(object, "name", seq: 1, file) == 0)
+        #expect(count(object) == 0)
+        func lasting(_ entry: inout fuse_entry_out) {
+            file(&entry)
+            entry.entry_valid = 100
+            entry.attr_valid = 100
+        }
+        #expect(try teach(object, "other", seq: 1, lasting) == SF_LEARNED.rawValue)
+        #expect(count(object) == 1)
+    }
+
+    @Test func whatEndsAtOnceReplacesWhatWasKept() throws {
+        let object = try makeObject(SF_POLICY_OWN)
+        for name in ["name", "another name of it"] {
+            try teach(object, name, seq: 1) {
+                file(&$0)
+                $0.entry_valid = 100
+                $0.attr_valid = 100
+            }
+        }
+        #expect(try teach(object, "name", seq: 2, file) == 0)
+        #expect(count(object) == 1)
+        // The attributes end, too.
+        var asked = question("another name of it")
         #expect(try run(object.programs, Self.lookup, &asked) == SF_PASS.rawValue)
     }
 }

@@ -12,7 +12,7 @@
 
 enum sf_const {
 	/* Raised with every change below; module and daemon must agree. */
-	SF_ABI_VERSION = 7,
+	SF_ABI_VERSION = 8,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
@@ -76,8 +76,9 @@ enum sf_const {
 
 /* What a program returns. */
 enum sf_verdict {
-	SF_PASS = 0,   /* ask the daemon */
-	SF_ANSWER = 1, /* sf_ctx.error and sf_ctx.out are the reply */
+	SF_PASS = 0,    /* ask the daemon */
+	SF_ANSWER = 1,  /* sf_ctx.error and sf_ctx.out are the reply */
+	SF_LEARNED = 1, /* of a learner: the reply was kept, and may answer the next */
 };
 
 /*
