@@ -39,6 +39,8 @@ let package = Package(
             name: "CLibBPF", dependencies: ["CShortfuseABI"], cSettings: cSettings,
             linkerSettings: [
                 .linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z"),
+                // Debian 13's libelf decompresses with it, too.
+                .linkedLibrary("zstd"),
             ]),
         .target(name: "CLinux", cSettings: cSettings),
         // The compiled bpf/, embedded so that the binary is one file.

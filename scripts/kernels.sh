@@ -57,6 +57,16 @@ download() {
     }
 }
 
+# debian_sources RELEASE: "URI RELEASE" of that release and its updates, from the mirrors of whichever
+# release this machine has.
+debian_sources() {
+    local found
+    found=$(machine_sources | sed -nE "s/ (bookworm|trixie)(-security|-updates)?$/ $1\2/p" | sort -u)
+    grep -q " $1\$" <<<"$found" ||
+        die "this machine's apt sources name no mirror of Debian 12 or 13 (bookworm, trixie): add one to /etc/apt/sources.list"
+    printf '%s\n' "$found"
+}
+
 # read_lists OF SOURCES
 read_lists() {
     write_apt_conf "$2"
@@ -69,14 +79,11 @@ read_lists() {
 
 # The lists of Debian 13 and its backports, from the Debian mirror that this machine uses.
 read_trixie_lists() {
-    local uri release main='' suite sources=''
-    while read -r uri release; do
-        [[ $release != bookworm ]] || main=$uri
-    done < <(machine_sources)
-    [[ $main ]] ||
-        die "this machine's apt sources name no Debian 12 (bookworm) mirror: add one to /etc/apt/sources.list"
+    local uri suite sources='' found
+    found=$(debian_sources trixie)
+    uri=$(awk '$2 == "trixie" { print $1; exit }' <<<"$found")
     for suite in trixie trixie-backports; do
-        sources+="deb [signed-by=$DEBIAN_KEYRING] $main $suite main"$'\n'
+        sources+="deb [signed-by=$DEBIAN_KEYRING] $uri $suite main"$'\n'
     done
     read_lists "Debian 13 and its backports" "$sources"
 }

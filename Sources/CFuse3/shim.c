@@ -59,6 +59,13 @@ struct fuse_args cfuse3_args(int argc, char **argv)
 	return args;
 }
 
+struct fuse_session *cfuse3_session_new(struct fuse_args *args,
+					const struct fuse_lowlevel_ops *operations,
+					size_t operations_size, void *userdata)
+{
+	return fuse_session_new(args, operations, operations_size, userdata);
+}
+
 struct fuse_bufvec cfuse3_descriptor_bufvec(int fd, off_t offset, size_t size)
 {
 	struct fuse_bufvec vector = FUSE_BUFVEC_INIT(size);

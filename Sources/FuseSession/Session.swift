@@ -65,7 +65,7 @@ public final class Session: @unchecked Sendable {
             withArguments(Self.arguments(for: options)) { count, values in
                 var arguments = cfuse3_args(count, values)
                 defer { fuse_opt_free_args(&arguments) }
-                return fuse_session_new(
+                return cfuse3_session_new(
                     &arguments, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
             }
         }

@@ -11,6 +11,11 @@
  */
 struct fuse_args cfuse3_args(int argc, char **argv);
 
+/* fuse_session_new is a macro since libfuse 3.17. */
+struct fuse_session *cfuse3_session_new(struct fuse_args *args,
+					const struct fuse_lowlevel_ops *operations,
+					size_t operations_size, void *userdata);
+
 /*
  * A vector of one buffer that is `size` bytes of `fd` from `offset` on. FUSE_BUFVEC_INIT is a macro
  * and the flag constants are an anonymous enum of another type than the field.

@@ -185,7 +185,7 @@ struct sf_attr_slot {
 #define SF_GRANT_COUNT 0xffffffffULL
 
 /* Nodeids of other daemons are pointers, hashes, numbers: the upper bits of a product mix all. */
-#define sf_slot_hash(nodeid) ((__u32)(((nodeid)*0x9E3779B97F4A7C15ULL) >> 40))
+#define sf_slot_hash(nodeid) ((__u32)((0x9E3779B97F4A7C15ULL * (nodeid)) >> 40))
 
 /* The tag of a nodeid in `grant`; never 0, which marks an unowned slot. */
 #define sf_tag(nodeid, slot_bits) (((nodeid) >> (slot_bits)) + 1)
@@ -238,9 +238,9 @@ struct sf_block {
 };
 
 /* The set of a block: multiplicative hashing, then scaled to the number of sets. */
-#define sf_block_set(nodeid, index, sets)                                                        \
-	((__u32)((((((nodeid)*0x9E3779B97F4A7C15ULL) ^ (index)) * 0xD6E8FEB86659FD93ULL >> 32) * \
-		  (sets)) >>                                                                     \
+#define sf_block_set(nodeid, index, sets)                                                          \
+	((__u32)(((((0x9E3779B97F4A7C15ULL * (nodeid)) ^ (index)) * 0xD6E8FEB86659FD93ULL >> 32) * \
+		  (sets)) >>                                                                       \
 		 32))
 
 /* Key of `replies`: what was asked of a node, zero-padded. */

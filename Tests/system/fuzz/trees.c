@@ -211,7 +211,7 @@ static void compare_directories(struct comparison *comparison)
 		if (order == 0)
 			compare_entries(comparison, name);
 		else
-			differ(comparison, "is there", order<0, order> 0);
+			differ(comparison, "is there", (order < 0), (order > 0));
 		i += order <= 0;
 		j += order >= 0;
 	}
