@@ -12,28 +12,28 @@ struct Shortfuse: ParsableCommand {
         commandName: "shortfuse",
         abstract: "Mounts a directory through FUSE and answers its hot requests in the kernel.",
         discussion: """
-            A FUSE daemon costs two context switches for each request. shortfuse keeps names, \
-            attributes, extended attributes and small files' data in BPF maps too, so that the \
-            kernel answers for them itself and the daemon sleeps. Every change made through the mount \
-            goes through the daemon, which empties the maps before it changes anything: an answer \
-            is never stale. Changes made in the source directory itself, behind the mount, are \
-            watched, and show within 100 milliseconds.
+            Each request to a FUSE daemon costs two context switches. shortfuse keeps names, \
+            attributes, extended attributes and the data of small files in BPF maps, so that the \
+            kernel answers and the daemon sleeps. Every change through the mount \
+            goes through the daemon, which removes what it concerns from the maps first: an answer \
+            is never stale. The daemon watches SOURCE, too; a change made there directly is visible \
+            through the mount within 100 milliseconds.
 
             First steps, as root:
-              shortfuse doctor                 can this kernel accelerate? what is missing?
-              shortfuse mount /srv/data /mnt   mount /srv/data at /mnt, in the background
-              shortfuse status                 what is mounted, who answered how much
-              shortfuse stats --watch /mnt     one mount in figures, every second
-              shortfuse warm /mnt              fill the maps before anybody waits
-              shortfuse metrics                the figures of all mounts, for Prometheus
+              shortfuse doctor                   check whether this kernel can accelerate
+              shortfuse mount /srv/data /mnt     mount /srv/data at /mnt, in the background
+              shortfuse status                   show the mounts, and their requests
+              shortfuse stats --watch /mnt       show the figures of one mount, every second
+              shortfuse warm /mnt                fill the maps in advance
+              shortfuse metrics                  serve the figures of all mounts to Prometheus
               shortfuse unmount /mnt
-              shortfuse attach /home/me/remote    answer for somebody else's FUSE mount
+              shortfuse attach /home/me/remote   accelerate the mount of another FUSE daemon
 
             Exit codes:
-              0   done
-              1   not done; one line on standard error names the cause and the mend
-                  (doctor: acceleration does not work here; warm: not all was read)
-              64  the command line was not understood
+              0   success
+              1   failure; one line on standard error names the cause and the remedy
+                  (doctor: no acceleration here; warm: not everything was read)
+              64  invalid command line
             """,
         version: version,
         subcommands: [

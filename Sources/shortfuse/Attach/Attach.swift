@@ -5,29 +5,33 @@ import SystemPackage
 
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answers for a FUSE mount that another daemon serves.",
+        abstract: "Accelerates a FUSE mount that another daemon serves.",
         discussion: """
-            Any FUSE mount, while programs use it; its daemon is not changed and does not notice. What \
-            it answers is kept in the kernel, and answered again there: names, names that do not \
-            exist, attributes, links, extended attributes, statfs. Whatever the mount is asked to change is \
-            forgotten before the daemon is asked.
+            Works on any FUSE mount, which may be in use; its daemon needs no change. The kernel keeps what \
+            the daemon answers and answers the same requests again: names, names that do not \
+            exist, attributes, links, extended attributes, statfs. A change through the mount drops \
+            the answers that it concerns before the daemon receives it.
 
-            --policy says how long an answer is true:
-              own          as long as the daemon said itself, and what FUSE has no time-out for as
-                           long as the shortest time-out that it gave (default). Right for any mount:
-                           nothing becomes older than it could be without shortfuse
-              ttl=SECONDS  for so long, unless a change passes through this mount. For what others
-                           change, too, where a few seconds do not matter: sshfs, s3fs, rclone
-              exclusive    until a change, or a notification of the daemon's, passes here. Only for
-                           what nobody changes but through this mount: squashfuse and other archives,
-                           bindfs, mergerfs, gocryptfs, fuse-overlayfs on directories of their own
+            --policy says how long an answer is valid:
+              own          for the time-out that the daemon gave; where FUSE has no
+                           time-out, for the shortest one that the daemon gave
+                           (default). Right for any mount: nothing is older than
+                           without shortfuse
+              ttl=SECONDS  for this time, unless a change passes through the mount.
+                           For data that others change, too, where a few seconds do
+                           not matter: sshfs, s3fs, rclone
+              exclusive    until a change or a notification of the daemon passes.
+                           Only for data that is changed through this mount alone:
+                           squashfuse and other archives; bindfs, mergerfs,
+                           gocryptfs, fuse-overlayfs on directories of their own
 
-            With ttl and exclusive a file that was opened for reading and closed is opened again \
-            without asking (with exclusive directories are, too), unless --opens no is given: give it if the daemon must see each open and close \
-            (it checks freshness then, or counts). A daemon is told of a last close up to a minute late.
+            With ttl and exclusive, a file that was opened for reading and closed can be opened again \
+            without a request (with exclusive, a directory too). Use --opens no if the daemon must see \
+            each open and close, because it checks freshness then, or counts. The daemon may receive the \
+            last close of a file up to a minute late.
 
-            Without default_permissions the daemon decides who may: then only the user who mounted \
-            is answered.
+            Without default_permissions the daemon decides by caller, so only requests of the user who \
+            mounted are answered.
 
             Examples:
               shortfuse attach /home/me/remote
@@ -36,27 +40,27 @@ struct Attach: ParsableCommand {
               shortfuse detach /mnt/archive
             """)
 
-    @Option(help: "How long an answer is true: own, ttl=SECONDS or exclusive.")
+    @Option(help: "How long an answer is valid: own, ttl=SECONDS or exclusive.")
     var policy = AttachPolicy.own
 
     enum Opens: String, ExpressibleByArgument, CaseIterable { case yes, no }
 
     @Option(
         help: """
-            Whether a file that was closed is opened again without asking, by the handle that the daemon \
-            gave before.
+            Whether a file that was closed can be opened again without a request, with the handle that \
+            the daemon gave before.
             """)
     var opens = Opens.yes
 
     @Option(
         help: ArgumentHelp(
-            "How many such files may be open in the daemon; keep it well below its limit (ulimit -n).",
+            "The most such files open in the daemon; keep it well below the daemon's limit (ulimit -n).",
             valueName: "n"))
     var openFiles: UInt32 = 512
 
     @Option(
         help: ArgumentHelp(
-            "How many files' attributes and names the kernel keeps, a power of two; about 500 bytes "
+            "The number of files whose attributes and names the maps hold, a power of two; about 500 bytes "
                 + "each.", valueName: "n"))
     var cacheEntries = 65536
 
@@ -106,7 +110,7 @@ struct Attach: ParsableCommand {
 
 struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Ends what attach began; the mount and its daemon go on.",
+        abstract: "Detaches from a mount; the mount and its daemon keep running.",
         discussion: """
             Example:
               shortfuse detach /mnt/archive

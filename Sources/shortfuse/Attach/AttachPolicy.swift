@@ -8,6 +8,9 @@ struct AttachPolicy: ExpressibleByArgument, Sendable, Equatable {
 
     static let own = Self(policy: .own, text: "own")
 
+    /// For `--help`.
+    var defaultValueDescription: String { text }
+
     private init(policy: AttachedCache.Policy, text: String) {
         self.policy = policy
         self.text = text

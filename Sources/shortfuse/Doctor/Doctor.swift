@@ -4,25 +4,24 @@ import SystemPackage
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Tells whether this kernel can accelerate, and what to do if not.",
+        abstract: "Checks whether this kernel can accelerate, and says what to do if not.",
         discussion: """
-            One line for each requirement: ok, warn (works, but know this) or missing, with what \
-            was found and what to do. Changes nothing. Run it as root: others cannot load BPF \
-            programs, so most answers would be guesses.
+            Prints one line for each requirement: ok, warn (works, with a restriction) or missing, \
+            with what was found and what to do. Changes nothing. Run it as root: other users cannot \
+            load BPF programs, so it could only guess.
 
-            Without acceleration shortfuse mounts all the same, as an ordinary FUSE file system.
+            Without acceleration shortfuse still mounts, as an ordinary FUSE file system.
 
-            With --report everything that a report of a bug needs goes to a file, in JSON: these \
-            lines, the mounts' figures, the end of their logs. Paths and names of files are left \
-            out. Read it before you pass it on.
+            --report writes everything that a bug report needs to a file, in JSON: these \
+            lines, the figures of the mounts and the end of their logs. It leaves out paths and names \
+            of files. Read it before you send it.
 
-            With --btf it looks at another kernel instead, by its BTF alone: whether every function \
-            that the module hooks and every field that it looks into is as it knows them. A kernel \
-            that fits need not be one on which shortfuse was tried, and only building the \
-            module for it tells whether that can be built. scripts/kernel-btf takes the BTF out of \
-            Debian's kernels.
+            --btf checks another kernel by its BTF alone: whether every function \
+            that the module hooks and every field that it reads has the known shape. This does not \
+            mean that shortfuse was tried on that kernel, nor that the module can be built for it. \
+            scripts/kernel-btf extracts the BTF of Debian's kernels.
 
-            Exit codes: 0 acceleration works here (--btf: it fits), 1 it does not.
+            Exit codes: 0 acceleration works here (--btf: the kernel fits), 1 it does not.
 
             Examples:
               shortfuse doctor
@@ -34,18 +33,18 @@ struct Doctor: ParsableCommand {
     var json = false
 
     @Option(
-        help: ArgumentHelp("Also write a report for the developers there.", valueName: "file"))
+        help: ArgumentHelp("Also write what a bug report needs to this file.", valueName: "file"))
     var report: Path?
 
     @Option(
         help: ArgumentHelp(
-            "Look at the kernel with this BTF: raw, as /sys/kernel/btf/vmlinux, or an ELF file with it.",
+            "Check the kernel with this BTF: raw, as /sys/kernel/btf/vmlinux, or in an ELF file.",
             valueName: "file"))
     var btf: Path?
 
     @Option(
         help: ArgumentHelp(
-            "The BTF of its module fuse, where FUSE is one: /sys/kernel/btf/fuse, or fuse.ko.",
+            "The BTF of that kernel's module fuse, if FUSE is a module: /sys/kernel/btf/fuse, or fuse.ko.",
             valueName: "file"))
     var fuseBtf: Path?
 

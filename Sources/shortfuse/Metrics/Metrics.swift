@@ -11,7 +11,7 @@ struct Metrics: ParsableCommand {
         abstract: "Serves the figures of all mounts over HTTP, for Prometheus.",
         discussion: """
             Answers GET /metrics in Prometheus' text format, in the foreground, until a signal ends \
-            it. It tells what `shortfuse status` and `shortfuse stats` know, with the mount point as \
+            it. It serves the figures of `shortfuse status` and `shortfuse stats`, with the mount point as \
             the label "mount":
               shortfuse_up                      1: it serves and answers within 5 seconds
               shortfuse_accelerated             and why not: shortfuse_mount_info
@@ -21,26 +21,26 @@ struct Metrics: ParsableCommand {
               shortfuse_map_entries             by map; with capacity, bytes and evictions
               shortfuse_different_entries_total and more; each has its HELP line
 
-            Without a mount point, all mounts are shown that there are at the moment. With some, these \
-            are, and no others; one of them that is unmounted later is shown as down.
+            Without a mount point it serves all current mounts. With mount points it serves only those; \
+            one that is unmounted later is shown as down.
 
-            Each look sends one request, STATFS, to each mount. A daemon that hangs is shown as down, \
-            and is not asked again until it has answered. All else is read from files and maps.
+            Each scrape sends one request, STATFS, to each mount. A daemon that hangs is shown as down, \
+            and gets no other request until it has answered. All else is read from files and maps.
 
-            It must run as root, or as whoever mounted: state and maps can be read by nobody else. \
-            Paths and counts are told to whoever can connect: on a loopback address, all users of this \
-            machine. There is no TLS and no password: for other machines put a proxy before it.
+            It must run as root or as the user who mounted: nobody else can read state and maps. \
+            Whoever can connect can read paths and counts: on a loopback address, all users of this \
+            machine. There is no TLS and no password; use a proxy for access from other machines.
 
             Examples:
               shortfuse metrics
-              shortfuse metrics --listen 127.0.0.1:0 /mnt      prints the port that it took
+              shortfuse metrics --listen 127.0.0.1:0 /mnt      prints the port that it chose
               curl --silent http://\(defaultListen)/metrics
               systemctl enable --now shortfuse-metrics         as a service
             """)
 
     @Option(
         help: ArgumentHelp(
-            "Where to listen: a numeric address and a port; port 0 is any that is free.",
+            "Where to listen: a numeric address and a port; port 0 chooses a free one.",
             valueName: "address:port"))
     var listen = Self.defaultListen
 

@@ -9,62 +9,73 @@ struct Mount: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Mounts the directory SOURCE at MOUNTPOINT.",
         discussion: """
-            Goes to the background once the mount answers, and prints in one line whether it is \
-            accelerated, or why not. MOUNTPOINT must be an empty directory outside SOURCE. A dead \
-            mount that a killed daemon left there is cleaned up first.
+            Goes to the background once the mount answers, and prints one line that says whether \
+            it is accelerated, or why not. MOUNTPOINT must be an empty directory outside SOURCE. If \
+            a killed daemon left a dead mount there, it is removed first.
 
             Options of -o:
-              ro rw suid nosuid dev nodev exec noexec sync async dirsync symfollow nosymfollow
+              ro rw suid nosuid dev nodev exec noexec sync async dirsync
+              symfollow nosymfollow
               accelerate=auto|require|off, threads=N, cache_entries=N
-                              as the options below, which have the last word
-              noatime         reading moves no time of access in SOURCE, as with ro; with
-                              nodiratime no directory's
-              allow_other     everybody may enter, with the rights that the files give them;
-                              without it only root may, as with any FUSE mount of root
-              allow_root      only root, said aloud
-              noacl           ignore the access control lists of SOURCE: modes alone decide
-              fsname=NAME     what df shows as the device (SOURCE if not given)
-              subtype=NAME    what mount shows after "fuse." (shortfuse if not given)
+                              as the options below, which take precedence
+              noatime         reading does not change access times in SOURCE
+                              (ro implies it); nodiratime: of directories
+              allow_other     all users may use the mount, as the permissions of
+                              its files allow; without it only root may
+              allow_root      only root may, which is the default
+              noacl           ignore access control lists of SOURCE
+              fsname=NAME     the device that df shows (default: SOURCE)
+              subtype=NAME    what mount(8) shows after "fuse."
+                              (default: shortfuse)
               max_read=BYTES
-              cache_data=BYTES      how much file data the kernel keeps (64M), taken at once;
-                                    0: none, and every open goes to the daemon
-              cache_file_max=BYTES  up to which size a file's data is kept (1M)
-              kernel_cache=auto|off the kernel's own caches are used, too, and told before each
-                                    change what to drop (auto)
-              opens=daemon|kernel   the kernel opens and closes files and directories without asking:
-                                    for hosts without the module. Lost: the errors of
-                                    close(2); that a program that runs cannot be written;
-                                    O_NOATIME; chattr +a and +i are checked when written;
-                                    what was open before a change of permission may have
-                                    to be opened again (daemon)
-              kernel_cache_settle=MS  how long after a change the kernel keeps no attributes;
-                                    shorter than tasks may be held up: an old answer (512)
+              cache_data=BYTES
+                              memory for file data, reserved at once (default:
+                              64M); 0: no data is kept, each open asks the daemon
+              cache_file_max=BYTES
+                              keep the data of files up to this size (default: 1M)
+              kernel_cache=auto|off
+                              use the kernel's own caches, too (default: auto)
+              opens=daemon|kernel
+                              kernel: open and close files without a request, for
+                              hosts without the module. Then close(2) reports no
+                              errors, a running program can be written to,
+                              O_NOATIME has no effect, chattr +a and +i are
+                              checked at the write, and after a change of
+                              permissions an open file may need another open
+                              (default: daemon)
+              kernel_cache_settle=MS
+                              for this long after a change the kernel keeps no
+                              attributes. Too short for how long a task may be
+                              delayed, and an answer may be stale (default: 512)
               source_changes=watch|none|ttl=SECONDS
-                                    what others change in SOURCE shows: at once; not at
-                                    all (only if there is nothing); after so long (watch)
-              verify=RATE           compare so many cached entries a second with SOURCE; status
-                                    shows the differences, which must be 0 (0)
-              context=… fscontext=… defcontext=… rootcontext=…   for SELinux
-              remount         change ro, nosuid and their like of a mount that is in use
+                              changes made directly in SOURCE are visible at once;
+                              not at all (only if nobody makes any); after this
+                              time (default: watch)
+              verify=RATE     compare this many cached entries per second with
+                              SOURCE; status shows the differences, which must be
+                              0 (default: 0)
+              context=... fscontext=... defcontext=... rootcontext=...
+                              for SELinux
+              remount         change ro, nosuid and the like of a mounted SOURCE
             default_permissions is always on: the kernel checks owners and modes. As with any \
             libfuse mount, nosuid and nodev are in force unless suid and dev are given. user \
-            and users stand for nosuid,nodev,noexec, as with mount(8). The other options that only \
-            mount(8) reads (defaults, nofail, x-…) and the relatime family are taken and change \
-            nothing.
+            and users imply nosuid,nodev,noexec, as with mount(8). Options that only \
+            mount(8) reads (defaults, nofail, x-...) and the relatime family are accepted and \
+            have no effect.
 
-            mount(8) mounts it, too, also from fstab, where mount.shortfuse is installed:
+            With mount.shortfuse installed, mount(8) and fstab work, too:
               mount -t shortfuse -o accelerate=require /srv/data /mnt
               /srv/data  /mnt  shortfuse  allow_other,nofail  0  0
 
-            An ordinary user mounts, too, through fusermount3, on a directory of their own. Such a mount \
-            is not accelerated, and whatever anybody does there is done in SOURCE as this user: files \
-            that others make are the user's. allow_other and allow_root need the line \
+            An ordinary user can mount on a directory of their own, through fusermount3. Such a mount \
+            is not accelerated, and the daemon acts in SOURCE as this user: files \
+            that others create belong to the user. allow_other and allow_root need the line \
             user_allow_other in /etc/fuse.conf. suid, dev, nosymfollow, SELinux contexts and remount \
-            are for root.
+            need root.
 
-            The daemon's state, counters and log are in /run/shortfuse/, of an ordinary user in \
-            $XDG_RUNTIME_DIR/shortfuse/; or, with SHORTFUSE_RUNTIME_DIRECTORY in the environment, in \
-            that directory.
+            The daemon keeps its state, counters and log in /run/shortfuse/, or for an ordinary user in \
+            $XDG_RUNTIME_DIR/shortfuse/. SHORTFUSE_RUNTIME_DIRECTORY in the environment names another \
+            directory.
 
             Examples:
               shortfuse mount /srv/data /mnt
@@ -88,20 +99,20 @@ struct Mount: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Answer in the kernel: auto, if it can; require, or do not mount; off. (default: auto)",
+            "Answer requests in the kernel: auto, if possible; require, or fail; off. (default: auto)",
             valueName: "how"))
     var accelerate: Accelerate?
 
     @Option(
         help: ArgumentHelp(
-            "How many files' attributes the kernel keeps, a power of two; 128 bytes each. "
+            "The number of files whose attributes the maps hold, a power of two; 128 bytes each. "
                 + "(default: \(Self.defaultCacheEntries))",
             valueName: "n"))
     var cacheEntries: Int?
 
     @Option(
         help: ArgumentHelp(
-            "So many requests are under way at once, each on a thread of its own; further ones "
+            "The most requests in progress at once, each on a thread of its own; others "
                 + "wait. (default: \(Self.defaultThreads))",
             valueName: "n"))
     var threads: Int?
@@ -116,10 +127,10 @@ struct Mount: ParsableCommand {
     @Option(help: .hidden)
     var readyDescriptor: CInt?
 
-    @Argument(help: "The directory to show.")
+    @Argument(help: "The directory to mirror.")
     var source: Path
 
-    @Argument(help: "Where to show it.")
+    @Argument(help: "Where to mount it.")
     var mountpoint: Path
 
     private static let defaultThreads = 4096

@@ -4,21 +4,21 @@ import SystemPackage
 
 struct Unmount: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Unmounts, and waits until the daemon and all its traces are gone.",
+        abstract: "Unmounts, and waits until the daemon has ended.",
         discussion: """
-            Also cleans up after a daemon that was killed: its dead mount, its pinned maps, its \
+            Also removes what a killed daemon left: the dead mount, its pinned maps and its \
             state.
 
-            A mount that programs still use is refused with the names of some of them. --lazy \
-            takes it out of sight at once and lets those programs finish: the daemon ends with \
-            the last of them.
+            Fails if programs use the mount, and names some of them. --lazy detaches \
+            the mount at once and lets those programs finish; the daemon ends when \
+            the last of them does.
 
             Examples:
               shortfuse unmount /mnt
               shortfuse unmount --lazy /mnt
             """)
 
-    @Flag(help: "Unmount also if in use; the daemon ends when the last user does.")
+    @Flag(help: "Unmount even if in use; the daemon ends when the last user does.")
     var lazy = false
 
     @Argument(help: "Where it is mounted.")

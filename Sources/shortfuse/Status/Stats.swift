@@ -3,26 +3,27 @@ import Glibc
 
 struct Stats: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows in figures how well the kernel answers for one mount.",
+        abstract: "Shows how many requests of a mount the kernel answered, and how fast.",
         usage: "shortfuse stats [--watch[=<seconds>]] [--json] <mountpoint>",
         discussion: """
-            Per kind of request:
-              answered  by the kernel, from the maps
-              passed    looked at by the kernel, which had no answer
-              refused   not understood by the kernel: should stay 0
+            For each kind of request:
+              answered  requests that a BPF program answered from the maps
+              passed    requests that a BPF program had no answer for
+              refused   requests that a BPF program did not understand: should
+                        stay 0
               daemon    requests that reached the daemon since it started
-              hit %     answered, of answered and daemon
-            Per map of the cache:
-              entries, capacity   in use, and as many as there can be
+              hit %     answered as a percentage of answered and daemon
+            For each map:
+              entries, capacity   entries in use, and the most that it holds
               bytes, reserved     the same in bytes of keys and values
-              evictions           entries that gave way to others ("-": the kernel
-                                  picks them, and does not count)
-            The daemon's time for a request runs from its arrival until the reply is written; INIT, \
-            DESTROY and FORGET are not timed. Times are told to 1/16 of themselves.
+              evictions           entries replaced by others ("-": the kernel
+                                  chooses them and does not count)
+            The daemon's time for a request is measured from its arrival until the reply is written; \
+            INIT, DESTROY and FORGET are not measured. Times are exact to 1/16.
 
-            With --watch also what happened since the last look: rates per second, and the daemon's \
-            time. Looking sends no request to the mount. In JSON, times are in nanoseconds, and with \
-            --watch each look is one line.
+            --watch prints again every second, and adds rates per second and the daemon's time since the last \
+            output. stats sends no request to the mount. In JSON, times are in nanoseconds, and \
+            --watch prints one line each time.
 
             Examples:
               shortfuse stats /mnt
@@ -32,7 +33,7 @@ struct Stats: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Look again every so many seconds; --watch alone: every second.", valueName: "seconds"))
+            "Print again at this interval; --watch alone: every second.", valueName: "seconds"))
     var watch: Double?
 
     @Flag(help: "Print JSON.")

@@ -2,20 +2,22 @@ import ArgumentParser
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows the mounts, and who answered how many of their requests.",
+        abstract: "Shows the mounts, and how many of their requests the kernel answered.",
         discussion: """
-            Per mount and kind of request:
+            For each mount and kind of request:
               daemon    requests that reached the daemon since it started
-              answered  requests that the kernel answered from the maps instead
-              passed    requests that the kernel looked at and had no answer for
-              refused   requests that the kernel did not understand: should stay 0
-            Of an attached mount, instead: asked, all requests that its daemon was sent.
+              answered  requests that a BPF program answered from the maps
+              passed    requests that a BPF program had no answer for
+              refused   requests that a BPF program did not understand: should
+                        stay 0
+            For an attached mount instead of these: answered, and asked, the requests that its \
+            daemon received.
 
             A mount whose daemon was killed is shown as dead; `shortfuse unmount` removes it.
 
-            Paths are bytes, and printed so that they can be told apart: a byte that is not UTF-8 is \
-            \\xHH, a backslash is \\\\; in text, not in JSON, a control character is \\xHH, too. bash \
-            reads that in $'…'. All other paths are printed as they are.
+            Paths are bytes. A byte that is not UTF-8 is printed as \\xHH and a backslash as \\\\; in text, \
+            not in JSON, a control character is \\xHH, too. bash reads that in $'...'. All other \
+            characters are printed unchanged.
 
             Examples:
               shortfuse status

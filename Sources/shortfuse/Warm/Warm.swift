@@ -4,31 +4,31 @@ import Synchronization
 
 struct Warm: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Brings a tree into the cache before anybody waits for it.",
+        abstract: "Reads a tree, so that the kernel can answer for it.",
         discussion: """
-            Walks through the mount as any program would, and asks for each name, its attributes \
-            and extended attributes, the targets of symlinks and the content of files, so that the \
-            kernel answers the next ones to ask. Stays on the mount and follows no symlinks there; \
-            PATH may be one that leads to the mount.
+            Reads each name, its attributes and extended attributes, the targets of symlinks and the \
+            content of files through the mount, as any program would. Later requests for them are \
+            answered in the kernel. Stays on the mount and follows no symlinks there; \
+            PATH itself may be a symlink to the mount.
 
-            What does not fit into the cache drives out what came first: see the evictions in \
-            `shortfuse stats`, and mount with more --cache-entries. Without acceleration there is \
-            nothing to warm but the source's own caches.
+            If the tree does not fit into the maps, later entries replace earlier ones: `shortfuse stats` \
+            shows evictions; mount with more --cache-entries. Without acceleration it only \
+            warms the caches of the source.
 
             Examples:
               shortfuse warm /mnt
               shortfuse warm --max-file-size 0 /mnt/src /mnt/include     no content
 
-            Exit codes: 0 all of it, 1 not all: one line on standard error for each error.
+            Exit codes: 0 everything was read, 1 not everything; one line on standard error for each error.
             """)
 
     @Option(
         help: ArgumentHelp(
-            "Read no file that is larger. By O_DIRECT where possible: it fills no page cache.",
+            "Skip larger files. Reads with O_DIRECT where possible, which does not fill the page cache.",
             valueName: "bytes"))
     var maxFileSize: Int64 = 1 << 20
 
-    @Option(help: ArgumentHelp("Ask from so many threads.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of threads that read.", valueName: "n"))
     var threads = 4
 
     @Flag(help: "Print the summary as JSON.")
