@@ -142,16 +142,21 @@ int cfuse3_use_channel(struct fuse_session *session, int fd)
 
 static cfuse3_ended connection_ended;
 
+/*
+ * libfuse cancels its threads while they receive. After an error that it does not retry, it writes
+ * a message there, too: a thread that is cancelled in it would keep the lock of stderr, on which
+ * the daemon then waits for ever. So cancellation stays off; libfuse turns it on for the next
+ * receive.
+ */
 static ssize_t device_received(ssize_t result, void *userdata)
 {
-	int error = errno, state;
+	int error = errno;
 
-	if (result >= 0 || (error != ENODEV && error != ECONNABORTED))
+	if (result >= 0 || error == EINTR || error == EAGAIN || error == ENOENT)
 		return result;
-	/* No cancellation while Swift runs. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	connection_ended(userdata);
-	pthread_setcancelstate(state, NULL);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (error == ENODEV || error == ECONNABORTED)
+		connection_ended(userdata);
 	errno = error;
 	return result;
 }
