@@ -145,8 +145,8 @@ static cfuse3_ended connection_ended;
 /*
  * libfuse cancels its threads while they receive. After an error that it does not retry, it writes
  * a message there, too: a thread that is cancelled in it would keep the lock of stderr, on which
- * the daemon then waits for ever. So cancellation stays off; libfuse turns it on for the next
- * receive.
+ * the daemon then waits for ever. Nor must it unwind through Swift. So cancellation stays off;
+ * libfuse turns it on for the next receive.
  */
 static ssize_t device_received(ssize_t result, void *userdata)
 {
