@@ -21,6 +21,10 @@ let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistog
 
 let package = Package(
     name: "shortfuse",
+    products: [
+        // On which others write file systems: see Sources/StoreFS.
+        .library(name: "StoreFS", targets: ["StoreFS", "FuseSession"])
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -57,17 +61,33 @@ let package = Package(
                 "CBPFPrograms", "CLibBPF", "CShortfuseABI", "Syscall", logging, system,
             ],
             swiftSettings: swiftSettings),
+        // A file system from a store: what an author writes, and all else done.
+        .target(
+            name: "StoreFS",
+            dependencies: ["FuseSession", "KernelCache", "Syscall", logging, system],
+            swiftSettings: swiftSettings),
         .target(
             name: "MirrorFS",
-            dependencies: ["FuseSession", "KernelCache", "Syscall", logging, system],
+            dependencies: ["FuseSession", "KernelCache", "StoreFS", "Syscall", logging, system],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "shortfuse",
             dependencies: [
-                "CShortfuseABI", "FuseSession", "KernelCache", "MirrorFS", "Syscall", arguments,
-                histogram, logging, system,
+                "CShortfuseABI", "FuseSession", "KernelCache", "MirrorFS", "StoreFS", "Syscall",
+                arguments, histogram, logging, system,
             ] + nio,
             swiftSettings: swiftSettings),
+
+        // File systems on StoreFS, from the smallest to one with a server.
+        .executableTarget(
+            name: "values", dependencies: ["FuseSession", "StoreFS", system],
+            path: "Examples/Values", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "clock", dependencies: ["FuseSession", "StoreFS", system],
+            path: "Examples/Clock", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "shared", dependencies: ["FuseSession", "StoreFS", system],
+            path: "Examples/Shared", swiftSettings: swiftSettings),
 
         .target(name: "SeededRandom", path: "bench/SeededRandom", swiftSettings: swiftSettings),
         .executableTarget(
@@ -75,6 +95,10 @@ let package = Package(
             dependencies: ["CLinux", "SeededRandom", "Syscall", arguments, system, histogram],
             path: "bench/LatencyProbe",
             swiftSettings: swiftSettings),
+
+        .executableTarget(
+            name: "slow-store", dependencies: ["FuseSession", "StoreFS", system],
+            path: "bench/SlowStore", swiftSettings: swiftSettings),
 
         // Judges histories of calls; knows nothing of files but their specifications.
         .target(

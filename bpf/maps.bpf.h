@@ -11,11 +11,8 @@
 /* Set by the daemon before load: struct sf_config says what each costs. */
 const volatile struct sf_config config = {.slot_bits = 16, .data_sets = 1};
 
-/*
- * What was published under a lower version or generation is void. The daemon
- * raises it, through mmap, to drop everything at once.
- */
-__u64 valid_from;
+/* What is valid at all; the daemon writes it, through mmap. */
+struct sf_validity validity;
 
 /*
  * Attributes. A node is in slot nodeid mod slots; the newer publish wins the

@@ -32,10 +32,12 @@ static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 	return bpf_map_lookup_elem(&attrs, &index);
 }
 
-/* False for what was published before everything was dropped. */
+/* False for what was published before everything was dropped, and once the lease has ended. */
 static __always_inline int is_valid(__u64 number)
 {
-	return number >= READ_ONCE(valid_from);
+	__u64 lease = READ_ONCE(validity.lease);
+
+	return number >= READ_ONCE(validity.from) && (!lease || bpf_ktime_get_ns() < lease);
 }
 
 /*

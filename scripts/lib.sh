@@ -115,3 +115,19 @@ in_trixie() {
         awk "\$3 ~ /^fuse/ { print \$2 }" /proc/self/mounts | xargs -r umount --lazy 2>/dev/null
         mount --bind "$0" /usr && exec "$@"' "$usr" "$@"
 }
+
+# build_faults PRODUCT: in a debug build of its own, so that no other has a trace of them.
+build_faults() {
+    local bin log=$ROOT/.build-faults/$1.log
+    bin=$(swift_bin)
+    mkdir -p "$ROOT/.build-faults"
+    make -s -C "$ROOT/bpf" CLANG="$bin/clang" OUT="$ROOT/.build-faults/bpf" BPF_DEFINES=-DSF_FAULTS
+    say "building $1 with faults"
+    # Static: what runs in the VM must find no libraries.
+    "$bin/swift" build --package-path "$ROOT" --scratch-path "$ROOT/.build-faults" -c debug \
+        --product "$1" -Xswiftc -DFAULTS -Xcc -DSF_FAULTS -Xswiftc -static-executable \
+        >"$log" 2>&1 || {
+        grep -v 'in statically linked applications requires' "$log" >&2
+        die "the build with faults failed, see above"
+    }
+}

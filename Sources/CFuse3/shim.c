@@ -125,9 +125,23 @@ static ssize_t channel_read(int fd, void *buffer, size_t size, void *userdata)
 	return count;
 }
 
+/* Set from INIT to its reply, which libfuse sends on the same thread. */
+static _Thread_local uint32_t init_flags;
+
+void cfuse3_add_init_flags(uint32_t flags)
+{
+	init_flags = flags;
+}
+
 static ssize_t channel_writev(int fd, struct iovec *vector, int count, void *userdata)
 {
 	(void)userdata;
+	if (init_flags && count == 2 && vector[1].iov_len >= sizeof(struct fuse_init_out)) {
+		struct fuse_init_out *reply = vector[1].iov_base;
+
+		reply->flags |= init_flags;
+		init_flags = 0;
+	}
 	return writev(fd, vector, count);
 }
 
@@ -213,7 +227,7 @@ void cfuse3_set_request(fuse_req_t request)
 
 /* SIGKILL is pending for a thread that any signal is about to end: complete_signal of
  * kernel/signal.c. */
-static int is_ending(pid_t thread)
+int cfuse3_is_ending(pid_t thread)
 {
 	unsigned long long pending = 0, mask;
 	char path[64], line[256];
@@ -237,7 +251,7 @@ int cfuse3_caller_ends(void)
 {
 	if (!current_request || !fuse_req_interrupted(current_request))
 		return 0;
-	return is_ending(fuse_req_ctx(current_request)->pid);
+	return cfuse3_is_ending(fuse_req_ctx(current_request)->pid);
 }
 
 int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned max_idle,

@@ -7,6 +7,7 @@ import SystemPackage
 func makeOperations() -> fuse_lowlevel_ops {
     var operations = fuse_lowlevel_ops()
     addLife(to: &operations)
+    addForget(to: &operations)
     addNodes(to: &operations)
     addNames(to: &operations)
     addFiles(to: &operations)
@@ -17,7 +18,7 @@ func makeOperations() -> fuse_lowlevel_ops {
     return operations
 }
 
-private func addLife(to operations: inout fuse_lowlevel_ops) {
+func addLife(to operations: inout fuse_lowlevel_ops) {
     operations.`init` = { userdata, info in
         SessionCore.with(userdata) { core in
             core.counters?.count(.initialize)
@@ -25,6 +26,9 @@ private func addLife(to operations: inout fuse_lowlevel_ops) {
             var connection = Connection(info)
             connection.wanted.subtract([.readDirectoryPlus, .readDirectoryPlusAdaptive])
             core.fileSystem.initialize(&connection)
+            if connection.wanted.contains(.parallelDirectoryOperations) {
+                cfuse3_add_init_flags(Capabilities.parallelDirectoryOperations.rawValue)
+            }
             core.initialized?(Agreement(connection))
         }
     }
@@ -36,13 +40,7 @@ private func addLife(to operations: inout fuse_lowlevel_ops) {
     }
 }
 
-private func addNodes(to operations: inout fuse_lowlevel_ops) {
-    operations.lookup = { request, parent, name in
-        serveEntry(request, .lookup) { (fileSystem, context) throws(Errno) in
-            guard let name else { throw .invalidArgument }
-            return try fileSystem.lookup(context, parent: parent, name: name)
-        }
-    }
+func addForget(to operations: inout fuse_lowlevel_ops) {
     operations.forget = { request, node, count in
         guard let request else { return }
         SessionCore.with(fuse_req_userdata(request)) { core in
@@ -60,6 +58,15 @@ private func addNodes(to operations: inout fuse_lowlevel_ops) {
             }
         }
         fuse_reply_none(request)
+    }
+}
+
+private func addNodes(to operations: inout fuse_lowlevel_ops) {
+    operations.lookup = { request, parent, name in
+        serveEntry(request, .lookup) { (fileSystem, context) throws(Errno) in
+            guard let name else { throw .invalidArgument }
+            return try fileSystem.lookup(context, parent: parent, name: name)
+        }
     }
     operations.getattr = { request, node, info in
         serve(request, .getattr) { (fileSystem, context) throws(Errno) in

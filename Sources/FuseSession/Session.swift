@@ -15,6 +15,9 @@ public final class Session: @unchecked Sendable {
     let control = LoopControl()
     private let options: Options
     private let log: Logger
+    /// Milliseconds for which the end of the session waits for tasks. Longer: a slow one still ends in
+    /// order, and a daemon that ends waits longer.
+    private static let patience = 5_000
     /// Where it is mounted, as the kernel lists it. Set by `mount`, before there are other threads.
     private var place: (path: [UInt8], device: dev_t)?
 
@@ -46,20 +49,40 @@ public final class Session: @unchecked Sendable {
     ///   - latency: takes the time of each request from its dispatch until its reply is written; nil
     ///     for no timing.
     /// - Throws: `SessionError`, in libfuse's words: options that it does not know, no memory.
-    public init(
+    public convenience init(
         _ fileSystem: any FileSystem, options: Options = Options(),
         counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
         log: Logger = Logger(label: "fuse")
     ) throws(SessionError) {
-        LibraryLog.install(log)
         let core = SessionCore(
             fileSystem: fileSystem, counters: counters, latency: latency,
             initialized: options.initialized, ended: options.ended)
+        try self.init(core, makeOperations(), options: options, log: log)
+    }
+
+    /// The same for an asynchronous file system. `Options.maxThreads` receive requests; how many are
+    /// under way does not depend on it.
+    public convenience init(
+        _ fileSystem: any AsynchronousFileSystem, options: Options = Options(),
+        counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
+        log: Logger = Logger(label: "fuse")
+    ) throws(SessionError) {
+        let core = SessionCore(
+            fileSystem: LifeOnly(fileSystem: fileSystem), asynchronous: fileSystem,
+            counters: counters, latency: latency, initialized: options.initialized,
+            ended: options.ended)
+        try self.init(core, makeAsynchronousOperations(), options: options, log: log)
+    }
+
+    private init(
+        _ core: SessionCore, _ operations: fuse_lowlevel_ops, options: Options, log: Logger
+    ) throws(SessionError) {
+        LibraryLog.install(log)
         self.core = core
         self.options = options
         self.log = log
 
-        var operations = makeOperations()
+        var operations = operations
         let userdata = Unmanaged.passUnretained(core).toOpaque()
         let (session, reason) = LibraryLog.collecting {
             withArguments(Self.arguments(for: options)) { count, values in
@@ -74,6 +97,12 @@ public final class Session: @unchecked Sendable {
     }
 
     deinit {
+        // A task that goes on all the same would reply to a session that is gone: it stays then.
+        guard core.tasks.close(milliseconds: Self.patience) else {
+            log.warning("requests are under way still; the session's memory is not freed")
+            _ = Unmanaged.passRetained(core)
+            return
+        }
         // Also calls FileSystem.destroy if DESTROY never came; `core` is alive until after this.
         fuse_session_destroy(handle)
     }
@@ -90,12 +119,10 @@ public final class Session: @unchecked Sendable {
             throw SessionError(doing: "mount \(path.printable)", lines.last ?? reason)
         }
         for line in lines { log.warning("\(line)") }
-        if options.ended != nil {
-            let (result, reason) = LibraryLog.collecting {
-                cfuse3_tell_end(handle) { userdata in SessionCore.with(userdata) { $0.end() } }
-            }
-            guard result == 0 else { throw SessionError(doing: "use /dev/fuse", reason) }
+        let (attached, why) = LibraryLog.collecting {
+            cfuse3_tell_end(handle) { userdata in SessionCore.with(userdata) { $0.end() } }
         }
+        guard attached == 0 else { throw SessionError(doing: "use /dev/fuse", why) }
         // Nobody serves the mount yet: only a question that sends no request can be answered.
         do {
             let device = try path.withPlatformString { try Syscall.device(of: $0) }

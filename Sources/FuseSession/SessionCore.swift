@@ -7,6 +7,10 @@ import SystemPackage
 /// What the callbacks need; libfuse carries it as userdata.
 final class SessionCore: Sendable {
     let fileSystem: any FileSystem
+    /// Nil: `fileSystem` answers.
+    let asynchronous: (any AsynchronousFileSystem)?
+    /// What `asynchronous` is at work on.
+    let tasks = TaskCount()
     let counters: RequestCounters?
     let latency: LatencyBuckets?
     let initialized: (@Sendable (Agreement) -> Void)?
@@ -14,10 +18,12 @@ final class SessionCore: Sendable {
     private let hasEnded = Atomic(false)
 
     init(
-        fileSystem: any FileSystem, counters: RequestCounters?, latency: LatencyBuckets?,
+        fileSystem: any FileSystem, asynchronous: (any AsynchronousFileSystem)? = nil,
+        counters: RequestCounters?, latency: LatencyBuckets?,
         initialized: (@Sendable (Agreement) -> Void)?, ended: (@Sendable () -> Void)? = nil
     ) {
         self.fileSystem = fileSystem
+        self.asynchronous = asynchronous
         self.counters = counters
         self.latency = latency
         self.initialized = initialized

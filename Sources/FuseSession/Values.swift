@@ -11,7 +11,7 @@ public typealias FileHandle = UInt64
 public let rootNodeID: NodeID = 1
 
 /// The reply to LOOKUP and to whatever makes a name.
-public struct Entry {
+public struct Entry: Sendable {
     /// 0: the name does not exist, and the kernel may remember that for `entryTimeout`.
     public var nodeID: NodeID
     public var attributes: stat
@@ -37,7 +37,7 @@ public struct Entry {
 }
 
 /// The reply to GETATTR and SETATTR.
-public struct Attributes {
+public struct Attributes: Sendable {
     public var status: stat
     /// Seconds for which the kernel need not ask again.
     public var timeout: Double
@@ -49,8 +49,8 @@ public struct Attributes {
 }
 
 /// What SETATTR asks for: nil is "leave it".
-public struct AttributeChanges {
-    public enum Time: Equatable, Sendable {
+public struct AttributeChanges: Sendable, Codable {
+    public enum Time: Equatable, Sendable, Codable {
         case now
         /// Seconds and nanoseconds since 1970.
         case at(seconds: Int, nanoseconds: Int)

@@ -17,7 +17,7 @@ final class BPFObject: @unchecked Sendable {
         let data: CInt
         let replies: CInt
         let counters: CInt
-        /// The programs' variables: of the daemon's only `valid_from`.
+        /// The programs' variables: of the daemon's only `validity`.
         let variables: CInt
     }
     let maps: Maps

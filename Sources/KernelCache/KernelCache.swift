@@ -66,8 +66,10 @@ public final class KernelCache: @unchecked Sendable {
     public let fileMax: Int
     /// Versions and generations, each given out once.
     private let numbers = Atomic<UInt64>(0)
-    /// The programs' `valid_from`, in a page shared with them.
-    private let validFrom: UnsafeMutablePointer<Atomic<UInt64>>
+    /// The words of the programs' `struct sf_validity`, in a page shared with them.
+    private let validity: UnsafeMutablePointer<Atomic<UInt64>>
+    private var validFrom: UnsafeMutablePointer<Atomic<UInt64>> { validity }
+    private var lease: UnsafeMutablePointer<Atomic<UInt64>> { validity + 1 }
     /// Raised before `validFrom`.
     private let epochs = Atomic<UInt64>(0)
     private let dropping = Mutex(())
@@ -114,8 +116,8 @@ public final class KernelCache: @unchecked Sendable {
         blocks = try Self.map(
             "data", object.maps.data, of: sf_block.self,
             count: Int(max(sets, 1)) * Int(SF_WAYS.rawValue))
-        validFrom = try Self.map(
-            ".bss", object.maps.variables, of: Atomic<UInt64>.self, count: 1)
+        validity = try Self.map(
+            ".bss", object.maps.variables, of: Atomic<UInt64>.self, count: Self.validityWords)
 
         if let path = options.pinDirectory {
             pins = try PinDirectory(making: path)
@@ -129,8 +131,11 @@ public final class KernelCache: @unchecked Sendable {
         munmap(
             blocks,
             Int(max(dataSets, 1)) * Int(SF_WAYS.rawValue) * MemoryLayout<sf_block>.stride)
-        munmap(validFrom, MemoryLayout<Atomic<UInt64>>.stride)
+        munmap(validity, Self.validityWords * MemoryLayout<Atomic<UInt64>>.stride)
     }
+
+    private static let validityWords =
+        MemoryLayout<sf_validity>.size / MemoryLayout<UInt64>.size
 
     /// The elements of an array, shared with the programs.
     private static func map<Element: ~Copyable>(
@@ -171,6 +176,12 @@ public final class KernelCache: @unchecked Sendable {
             epochs.wrappingAdd(1, ordering: .sequentiallyConsistent)
             validFrom.pointee.store(freshNumber(), ordering: .sequentiallyConsistent)
         }
+    }
+
+    /// The maps answer nothing from this time on, also if this process is stopped then.
+    /// - Parameter end: CLOCK_MONOTONIC in nanoseconds; later than before: the lease was renewed.
+    public func setLease(until end: UInt64) {
+        lease.pointee.store(end, ordering: .sequentiallyConsistent)
     }
 
     /// Who reads the source at the moment publishes nothing of it.

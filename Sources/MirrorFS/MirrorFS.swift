@@ -2,6 +2,7 @@ import FuseSession
 import Glibc
 import KernelCache
 import Logging
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage

@@ -51,6 +51,9 @@ enum Ability: String, CaseIterable {
     case replacing
     /// fstat(2) of a file at the moment at which its name goes.
     case holding
+    /// Renaming. Where another mount renames, too, the kernel may find one file by both names, and takes
+    /// that for two names of it (vfs_rename of fs/namei.c): it succeeds and asks nobody.
+    case renaming
     /// O_DIRECT, or else reading and writing that goes past the page cache by itself.
     case direct
 }

@@ -81,8 +81,16 @@ struct Mount: ParsableCommand {
     @Option(help: "What is mounted; for --behind.")
     var source: String?
 
-    @Option(help: "What the file system cannot: exchange, links, replacing, holding, direct.")
+    @Option(
+        help: "What the file system cannot: exchange, links, replacing, holding, renaming, direct.")
     var lacking: [Ability] = []
+
+    @Option(
+        help: """
+            The same directory by another mount: every other thread works there, and renames \
+            nothing.
+            """)
+    var also: String?
 
     @Argument var directory: String
 
@@ -102,9 +110,14 @@ struct Mount: ParsableCommand {
         }
         let dropper = try dropCaches.map { try Dropper(milliseconds: $0) }
         let result = Run(options).run {
-            [directory, separateAttributes, lacking] _ in
-            try MountClient(
-                directory, readsStatusAtOnce: !separateAttributes, lacking: Set(lacking))
+            [directory, also, separateAttributes, lacking] number in
+            guard let also, number % 2 != 0 else {
+                return try MountClient(
+                    directory, readsStatusAtOnce: !separateAttributes, lacking: Set(lacking))
+            }
+            return try MountClient(
+                also, readsStatusAtOnce: !separateAttributes,
+                lacking: Set(lacking + [.renaming]))
         }
         let drops = dropper.map { ", caches dropped \($0.stop()) times" } ?? ""
         try report(result, note: drops)

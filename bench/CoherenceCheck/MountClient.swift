@@ -66,8 +66,25 @@ final class MountClient: Client {
 
     // MARK: Names
 
+    /// Where another mount moves directories, the kernel may find one in two places at once, and if it is
+    /// busy it says ESTALE and has done nothing (__d_unalias of fs/dcache.c).
+    private func again<R>(_ body: () throws(Errno) -> R) throws(Errno) -> R {
+        var tries = lacking.contains(.renaming) ? 20 : 1
+        while true {
+            do throws(Errno) {
+                return try body()
+            } catch {
+                tries -= 1
+                if tries == 0 || error != .staleNFSFileHandle { throw error }
+                usleep(100)
+            }
+        }
+    }
+
     func status(of place: Place) throws(Errno) -> Status {
-        Status(try Syscall.status(at: directories[place.directory], place.name))
+        try again { () throws(Errno) in
+            Status(try Syscall.status(at: directories[place.directory], place.name))
+        }
     }
 
     func exists(_ place: Place) throws(Errno) { _ = try status(of: place) }
@@ -124,11 +141,15 @@ final class MountClient: Client {
     }
 
     func makeDirectory(_ place: Place) throws(Errno) {
-        try Syscall.makeDirectory(at: directories[place.directory], place.name, mode: 0o755)
+        try again { () throws(Errno) in
+            try Syscall.makeDirectory(at: directories[place.directory], place.name, mode: 0o755)
+        }
     }
 
     func removeDirectory(_ place: Place) throws(Errno) {
-        try Syscall.remove(at: directories[place.directory], place.name, flags: AT_REMOVEDIR)
+        try again { () throws(Errno) in
+            try Syscall.remove(at: directories[place.directory], place.name, flags: AT_REMOVEDIR)
+        }
     }
 
     func rename(_ from: Place, _ to: Place, exchanging: Bool) throws(Errno) {

@@ -271,6 +271,7 @@ extension Worker {
     }
 
     private func rename(_ kind: Names.Kind, _ journal: Journal<Names.Operation>) {
+        guard !client.lacking.contains(.renaming) else { return }
         let (from, to) = randomPair()
         let (old, new) = (place(kind, from), place(kind, to))
         let stamp = Self.stampClock()
@@ -288,7 +289,7 @@ extension Worker {
     }
 
     private func exchange(_ kind: Names.Kind, _ journal: Journal<Names.Operation>) {
-        guard !client.lacking.contains(.exchange) else { return }
+        guard client.lacking.isDisjoint(with: [.exchange, .renaming]) else { return }
         let (one, other) = randomPair()
         let (old, new) = (place(kind, one), place(kind, other))
         let (span, result) = timed { () throws(Errno) in

@@ -86,6 +86,13 @@ typedef void (*cfuse3_ended)(void *userdata);
 int cfuse3_tell_end(struct fuse_session *session, cfuse3_ended ended);
 
 /*
+ * Adds flags to the reply to INIT, from its callback: libfuse knows FUSE_CAP_PARALLEL_DIROPS and
+ * never tells the kernel (do_init of lib/fuse_lowlevel.c, 3.14), which then looks one name up at a
+ * time in each directory.
+ */
+void cfuse3_add_init_flags(uint32_t flags);
+
+/*
  * Closes the device, and has fuse_session_unmount leave the mountpoint as it is: by itself it
  * unmounts whatever is there, unless the device polls as broken. 0 or -1 and errno.
  */
@@ -98,6 +105,8 @@ int cfuse3_leave_mount(struct fuse_session *session);
  */
 void cfuse3_set_request(fuse_req_t request);
 int cfuse3_caller_ends(void);
+/* The same of a thread, whatever was sent for its request. */
+int cfuse3_is_ending(pid_t thread);
 
 /* fuse_session_loop_mt is a macro over a versioned symbol; the config type is opaque. */
 int cfuse3_loop(struct fuse_session *session, unsigned max_threads, unsigned max_idle,

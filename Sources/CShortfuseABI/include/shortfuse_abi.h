@@ -202,6 +202,17 @@ struct sf_long_name {
 	char name[SF_LONG_NAME];
 };
 
+/* What of the maps is valid at all: the daemon writes it, and the programs read it. */
+struct sf_validity {
+	/* What was published under a lower version or generation is void: drops all at once. */
+	__u64 from;
+	/*
+	 * CLOCK_MONOTONIC in ns, from when on nothing is valid; 0: no such time. It also ends what
+	 * the maps answer for a daemon that is stopped.
+	 */
+	__u64 lease;
+};
+
 /*
  * Value of both. nodeid 0: there is no such name. `generation` is never used twice by one daemon,
  * so a reader that finds the same element with the same generation before and after saw the name

@@ -1,6 +1,7 @@
 import FuseSession
 import KernelCache
 import MirrorFS
+import StoreFS
 import SystemPackage
 
 /// Whether a mount uses the kernel's own caches, and what it needs for that.

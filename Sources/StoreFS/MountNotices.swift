@@ -4,13 +4,14 @@ import Synchronization
 
 /// What the kernel is told to drop from its own caches, for `NativeCaches`.
 public final class MountNotices: CacheNotices {
-    let notifier: Notifier
+    public let notifier: Notifier
     private let dropper = Mutex<CacheDropper?>(nil)
 
     /// - Parameter notifier: sends nothing until it is started.
     public init(_ notifier: Notifier) { self.notifier = notifier }
 
-    func use(_ dropper: CacheDropper) { self.dropper.withLock { $0 = dropper } }
+    /// Has `dropper` tell what cannot be told at once.
+    public func use(_ dropper: CacheDropper) { self.dropper.withLock { $0 = dropper } }
 
     public func dropAttributes(of nodeid: UInt64) -> Bool {
         notifier.dropAttributes(of: nodeid)

@@ -1,0 +1,196 @@
+import Dispatch
+import FuseSession
+import Glibc
+import StoreFS
+import Synchronization
+import SystemPackage
+
+/// The store that a client mounts: all of it is asked of the server, and kept until that recalls it.
+final class Client: Store {
+    let root = 1
+    private let path: String
+    private let state = Mutex(State())
+    private let sending = DispatchQueue(label: "send")
+
+    private struct State {
+        var wire: Wire?
+        var last: UInt64 = 0
+        var waiting: [UInt64: CheckedContinuation<Message<Reply>, Never>] = [:]
+        var changes: ChangeSink<Int>?
+    }
+
+    init(server path: String) { self.path = path }
+
+    /// Receives, and connects again when that has ended.
+    func begin(_ changes: ChangeSink<Int>) {
+        state.withLock { $0.changes = changes }
+        // None yet: nothing is kept without.
+        if !Fault.ownClock.isPlanted { changes.extendLease(until: 1) }
+        DispatchQueue(label: "receive").async { [self] in
+            while true { receive(changes) }
+        }
+        Task { [self] in
+            while true {
+                await extendLease(changes)
+                try? await Task.sleep(for: .milliseconds(250))
+            }
+        }
+    }
+
+    /// Serves one connection to its end.
+    private func receive(_ changes: ChangeSink<Int>) {
+        guard let wire = connect() else {
+            usleep(100_000)
+            return
+        }
+        // Before anything is asked on this connection.
+        if !Fault.keepsAll.isPlanted { changes.loseEverything() }
+        state.withLock { $0.wire = wire }
+        Task { await extendLease(changes) }
+        while let message = wire.receive(Reply.self) { take(message, changes, wire) }
+        lose()
+    }
+
+    private func extendLease(_ changes: ChangeSink<Int>) async {
+        let start = monotonic()
+        guard !Fault.ownClock.isPlanted,
+            case .lease(let length)? = try? await ask(.extendLease).body
+        else { return }
+        changes.extendLease(until: start + length)
+    }
+
+    private func connect() -> Wire? {
+        let wire = Wire(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
+        var address = Wire.address(path)
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(
+                    wire.descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        return result == 0 ? wire : nil
+    }
+
+    private func take(_ message: Message<Reply>, _ changes: ChangeSink<Int>, _ wire: Wire) {
+        if case .recall(let number, let concerns) = message.body {
+            changes.willChange(concerns)
+            send(Message(number: 0, body: .dropped(number)), on: wire)
+            return
+        }
+        state.withLock { $0.waiting.removeValue(forKey: message.number) }?
+            .resume(returning: message)
+    }
+
+    private func lose() {
+        let waiting = state.withLock { state in
+            state.wire = nil
+            defer { state.waiting = [:] }
+            return state.waiting
+        }
+        for (number, waiter) in waiting {
+            waiter.resume(returning: Message(number: number, body: .failed(EIO)))
+        }
+    }
+
+    private func send(_ message: Message<Question>, on wire: Wire) {
+        sending.async { if !wire.send(message) { wire.end() } }
+    }
+
+    /// - Throws: what the server says; `EIO` if it does not answer.
+    private func ask(
+        _ question: Question, _ data: [UInt8] = []
+    ) async throws(Errno) -> Message<Reply> {
+        var wire = state.withLock { $0.wire }
+        for _ in 0..<50 where wire == nil {
+            try? await Task.sleep(for: .milliseconds(100))
+            wire = state.withLock { $0.wire }
+        }
+        guard let wire else { throw .ioError }
+        let reply = await withCheckedContinuation { waiter in
+            let number = state.withLock { state -> UInt64? in
+                guard state.wire === wire else { return nil }
+                state.last += 1
+                state.waiting[state.last] = waiter
+                return state.last
+            }
+            guard let number else {
+                return waiter.resume(returning: Message(number: 0, body: .failed(EIO)))
+            }
+            send(Message(number: number, body: question, data: data), on: wire)
+        }
+        if case .failed(let error) = reply.body { throw Errno(rawValue: error) }
+        return reply
+    }
+
+    /// A question, again if the connection ended meanwhile.
+    private func read(_ question: Question) async throws(Errno) -> Message<Reply> {
+        do throws(Errno) {
+            return try await ask(question)
+        } catch {
+            guard error == .ioError else { throw error }
+            return try await ask(question)
+        }
+    }
+
+    func attributes(of node: Int) async throws(Errno) -> Answer<NodeAttributes> {
+        guard case .attributes(let attributes) = try await read(.attributes(node)).body else {
+            throw .ioError
+        }
+        return Answer(attributes, kept: .untilTold)
+    }
+
+    func find(_ name: FileName, in directory: Int) async throws(Errno) -> Answer<Found<Int>?> {
+        guard case .found(let found) = try await read(.find(name, in: directory)).body else {
+            throw .ioError
+        }
+        return Answer(found, kept: .untilTold)
+    }
+
+    func list(_ directory: Int) async throws(Errno) -> Answer<[Listed]> {
+        guard case .listed(let entries) = try await read(.list(directory)).body else {
+            throw .ioError
+        }
+        return Answer(entries, kept: .untilTold)
+    }
+
+    func read(_ file: Int, at offset: Int64, count: Int) async throws(Errno) -> Answer<[UInt8]> {
+        Answer(
+            try await read(.read(file, at: offset, count: count)).data, kept: .untilTold)
+    }
+
+    func target(of link: Int) async throws(Errno) -> [UInt8] {
+        try await read(.target(link)).data
+    }
+
+    func extendedAttribute(
+        _ name: String, of node: Int
+    ) async throws(Errno) -> Answer<[UInt8]?> {
+        let reply = try await read(.extendedAttribute(name, of: node))
+        if case .data = reply.body { return Answer(reply.data, kept: .untilTold) }
+        return Answer(nil, kept: .untilTold)
+    }
+
+    func extendedAttributeNames(of node: Int) async throws(Errno) -> Answer<[String]> {
+        guard case .names(let names) = try await read(.extendedAttributeNames(node)).body else {
+            throw .ioError
+        }
+        return Answer(names, kept: .untilTold)
+    }
+
+    func apply(_ change: Change<Int>, by caller: Caller) async throws(Errno) -> Found<Int>? {
+        let reply: Message<Reply>
+        if case .write(let node, let bytes, let offset) = change {
+            reply = try await ask(.change(.write(node, [], at: offset), by: caller), bytes)
+        } else {
+            reply = try await ask(.change(change, by: caller))
+        }
+        if case .found(let found) = reply.body { return found }
+        return nil
+    }
+
+    func forget(_ node: Int, times: Int) {
+        if let wire = state.withLock({ $0.wire }) {
+            send(Message(number: 0, body: .forget(node, times: times)), on: wire)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import Glibc
+import StoreFS
+import SystemPackage
+
+/// `shared serve SOCKET [LEASE-SECONDS]` holds a tree; `shared mount SOCKET MOUNTPOINT` mounts it. Two
+/// mounts of one server are as exact as one.
+@main
+struct Main {
+    static func main() {
+        let arguments = CommandLine.arguments
+        guard arguments.count >= 3 else {
+            print("usage: shared serve SOCKET [LEASE-SECONDS] | shared mount SOCKET MOUNTPOINT")
+            exit(64)
+        }
+        guard arguments[1] == "serve" else {
+            var options = StoreMountOptions.fromEnvironment
+            options.hasLease = true
+            StoreMount.serve(
+                Client(server: arguments[2]), at: arguments.dropFirst(3).first, options: options)
+        }
+        let lease = arguments.dropFirst(3).first.flatMap(Double.init) ?? 4
+        do {
+            try Server.serve(at: arguments[2], leaseSeconds: lease)
+        } catch {
+            print("\(arguments[2]): \(error)")
+            exit(1)
+        }
+    }
+}
+
+/// Mistakes to make on purpose, which the tests must find. Without `-D FAULTS` there are none.
+enum Fault {
+    case noRecall, noWait, keepsAll, ownClock
+
+    #if FAULTS
+        private static let name = getenv("SHORTFUSE_STORE_FAULT").map { String(cString: $0) }
+        var isPlanted: Bool { Self.name == "\(self)" }
+    #else
+        var isPlanted: Bool { false }
+    #endif
+}

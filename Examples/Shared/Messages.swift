@@ -1,0 +1,126 @@
+import FoundationEssentials
+import FuseSession
+import Glibc
+import StoreFS
+import SystemPackage
+
+/// What a client asks of the server.
+enum Question: Codable {
+    case attributes(Int)
+    case find(FileName, in: Int)
+    case list(Int)
+    case read(Int, at: Int64, count: Int)
+    case target(Int)
+    case extendedAttribute(String, of: Int)
+    case extendedAttributeNames(Int)
+    /// The bytes of a write are the message's data.
+    case change(Change<Int>, by: Caller)
+    /// Asks for the lease to be extended; the first one makes the client known.
+    case extendLease
+    /// As `Store.forget`.
+    case forget(Int, times: Int)
+    /// All that recall `number` names has been dropped.
+    case dropped(Int)
+}
+
+enum Reply: Codable {
+    case attributes(NodeAttributes)
+    case found(Found<Int>?)
+    case listed([Listed])
+    /// The message's data.
+    case data
+    /// There is no such extended attribute.
+    case none
+    case names([String])
+    case failed(Int32)
+    /// The lease now lasts so many nanoseconds from when it was asked for.
+    case lease(UInt64)
+    /// Not a reply: drop this before it changes, and say so.
+    case recall(Int, [Concern<Int>])
+}
+
+/// A message: its number, by which a reply finds its question, a body and bulk data.
+struct Message<Body: Codable & Sendable>: Sendable {
+    var number: UInt64
+    var body: Body
+    var data: [UInt8] = []
+}
+
+/// Messages over a stream socket. One thread receives; any may send.
+final class Wire: Sendable {
+    let descriptor: CInt
+
+    init(_ descriptor: CInt) {
+        self.descriptor = descriptor
+        // A peer that is stopped must not stop this process, too.
+        var room = CInt(4 << 20)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_SNDBUF, &room, socklen_t(MemoryLayout<CInt>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    static func address(_ path: String) -> sockaddr_un {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
+        return address
+    }
+
+    /// Ends the connection: whoever receives gets nil.
+    func end() { shutdown(descriptor, CInt(SHUT_RDWR)) }
+
+    /// Not by two threads at once.
+    /// - Returns: false if the connection has ended.
+    func send<Body>(_ message: Message<Body>) -> Bool {
+        guard let body = try? JSONEncoder().encode(message.body) else { return false }
+        var bytes: [UInt8] = []
+        for number in [message.number, UInt64(body.count), UInt64(message.data.count)] {
+            withUnsafeBytes(of: number) { bytes += $0 }
+        }
+        bytes += body
+        bytes += message.data
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(
+                    descriptor, $0.baseAddress.map { $0 + sent }, bytes.count - sent,
+                    CInt(MSG_NOSIGNAL))
+            }
+            if count < 0 { return false }
+            sent += count
+        }
+        return true
+    }
+
+    /// Nil: the connection has ended, or the peer does not speak the language.
+    func receive<Body: Decodable>(_ type: Body.Type) -> Message<Body>? {
+        guard let header = receive(24) else { return nil }
+        let words = header.withUnsafeBytes { Array($0.bindMemory(to: UInt64.self)) }
+        guard words[1] < 1 << 26, words[2] < 1 << 26, let body = receive(Int(words[1])),
+            let data = receive(Int(words[2])),
+            let decoded = try? JSONDecoder().decode(type, from: Data(body))
+        else { return nil }
+        return Message(number: words[0], body: decoded, data: data)
+    }
+
+    private func receive(_ count: Int) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var received = 0
+        while received < count {
+            let more = bytes.withUnsafeMutableBytes {
+                recv(descriptor, $0.baseAddress.map { $0 + received }, count - received, 0)
+            }
+            if more <= 0 { return nil }
+            received += more
+        }
+        return bytes
+    }
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+func monotonic() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}

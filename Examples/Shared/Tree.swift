@@ -1,0 +1,218 @@
+import FuseSession
+import Glibc
+import StoreFS
+import SystemPackage
+
+/// The tree that the server holds, and what changes it.
+struct Tree {
+    struct Node {
+        var attributes: NodeAttributes
+        var children: [FileName: Int] = [:]
+        var data: [UInt8] = []
+        var extended: [String: [UInt8]] = [:]
+    }
+
+    private(set) var nodes = [1: Node(attributes: directory(1, 0o755))]
+    private var last = 1
+
+    private static func directory(_ number: Int, _ permissions: mode_t) -> NodeAttributes {
+        var attributes = NodeAttributes(
+            .directory, inode: UInt64(number), permissions: permissions)
+        attributes.links = 2
+        attributes.modified = .now
+        attributes.changed = attributes.modified
+        return attributes
+    }
+
+    func node(_ number: Int) throws(Errno) -> Node {
+        guard let node = nodes[number] else { throw .staleNFSFileHandle }
+        return node
+    }
+
+    func found(_ number: Int?) -> Found<Int>? {
+        number.flatMap { number in nodes[number].map { Found(number, $0.attributes) } }
+    }
+
+    func child(_ name: FileName, of directory: Int) throws(Errno) -> Int? {
+        try node(directory).children[name]
+    }
+
+    /// What `change` concerns, as things are now.
+    func concerns(_ change: Change<Int>) -> [Concern<Int>] {
+        func name(_ name: FileName, _ directory: Int) -> [Concern<Int>] {
+            let child = nodes[directory]?.children[name]
+            return [.name(name, in: directory)] + (child.map { [.attributes($0)] } ?? [])
+        }
+        return switch change {
+        case .make(let new, let directory, _, _), .remove(let new, let directory, _):
+            name(new, directory)
+        case .link(let node, let new, let directory): name(new, directory) + [.attributes(node)]
+        case .rename(let old, let from, let new, let to, _): name(old, from) + name(new, to)
+        case .setAttributes(let node, let changes):
+            [changes.size == nil ? .attributes(node) : .data(node)]
+        case .write(let node, _, _): [.data(node)]
+        case .setExtendedAttribute(let node, _, _, _): [.extendedAttributes(node)]
+        }
+    }
+
+    mutating func apply(
+        _ change: Change<Int>, by caller: Caller, _ data: [UInt8]
+    ) throws(Errno) -> Int? {
+        switch change {
+        case .make(let name, let directory, let new, let permissions):
+            guard try child(name, of: directory) == nil else { throw .fileExists }
+            return add(name, to: directory, make(new, permissions, caller))
+        case .link(let number, let name, let directory):
+            guard try child(name, of: directory) == nil else { throw .fileExists }
+            guard try node(number).attributes.links > 0 else { throw .noSuchFileOrDirectory }
+            touch(number) { $0.attributes.links += 1 }
+            return add(name, to: directory, number)
+        case .remove(let name, let directory, let isDirectory):
+            guard let number = try child(name, of: directory) else {
+                throw .noSuchFileOrDirectory
+            }
+            try checkRemoval(of: number, isDirectory: isDirectory)
+            unlink(name, of: directory)
+        case .rename(let old, let from, let new, let to, let mode):
+            try rename(old, from, new, to, mode)
+        case .setAttributes(let number, let changes):
+            _ = try node(number)
+            touch(number) { $0.set(changes) }
+            return number
+        case .write(let number, _, let offset):
+            _ = try node(number)
+            touch(number) { $0.write(data, at: offset.map { Int($0) } ?? $0.data.count) }
+        case .setExtendedAttribute(let number, let name, let value, let mode):
+            let isThere = try node(number).extended[name] != nil
+            if mode == .creating, isThere { throw .fileExists }
+            if mode == .replacing || value == nil, !isThere { throw .noData }
+            touch(number) { $0.extended[name] = value }
+        }
+        return nil
+    }
+
+    private mutating func make(
+        _ new: NewNode, _ permissions: mode_t, _ caller: Caller
+    ) -> Int {
+        last += 1
+        var node = Node(attributes: Self.directory(last, permissions))
+        switch new {
+        case .directory: break
+        case .file: node.attributes.kind = .file
+        case .special(let type, let device): node.attributes.kind = .special(type, device)
+        case .symlink(let target):
+            node.attributes.kind = .symlink
+            node.data = target
+            node.attributes.size = Int64(target.count)
+        }
+        if node.attributes.kind != .directory { node.attributes.links = 1 }
+        (node.attributes.uid, node.attributes.gid) = (caller.uid, caller.gid)
+        nodes[last] = node
+        return last
+    }
+
+    private mutating func rename(
+        _ old: FileName, _ from: Int, _ new: FileName, _ to: Int, _ mode: RenameMode
+    ) throws(Errno) {
+        guard let number = try child(old, of: from) else { throw .noSuchFileOrDirectory }
+        let other = try child(new, of: to)
+        if mode == .keeping, other != nil { throw .fileExists }
+        if other == number, mode != .exchanging { return }
+        if mode == .exchanging {
+            guard let other else { throw .noSuchFileOrDirectory }
+            set(old, of: from, to: other)
+            touch(other) { _ in }
+        } else {
+            if let other {
+                let isDirectory = try node(number).attributes.kind == .directory
+                try checkRemoval(of: other, isDirectory: isDirectory)
+                unlink(new, of: to)
+            }
+            set(old, of: from, to: nil)
+        }
+        set(new, of: to, to: number)
+        touch(number) { _ in }
+    }
+
+    private func checkRemoval(of number: Int, isDirectory: Bool) throws(Errno) {
+        let node = try node(number)
+        let isOne = node.attributes.kind == .directory
+        if isOne, !isDirectory { throw .isDirectory }
+        if !isOne, isDirectory { throw .notDirectory }
+        if !node.children.isEmpty { throw .directoryNotEmpty }
+    }
+
+    private mutating func add(_ name: FileName, to directory: Int, _ number: Int) -> Int {
+        set(name, of: directory, to: number)
+        return number
+    }
+
+    private mutating func unlink(_ name: FileName, of directory: Int) {
+        guard let number = nodes[directory]?.children[name] else { return }
+        set(name, of: directory, to: nil)
+        touch(number) { $0.attributes.links -= $0.attributes.kind == .directory ? 2 : 1 }
+    }
+
+    /// Has `name` lead to another node. A directory has a link more for each one in it.
+    private mutating func set(_ name: FileName, of directory: Int, to number: Int?) {
+        func links(_ number: Int?) -> Int {
+            number.flatMap { nodes[$0] }?.attributes.kind == .directory ? 1 : 0
+        }
+        let more = links(number) - links(nodes[directory]?.children[name])
+        touch(directory) {
+            $0.children[name] = number
+            $0.attributes.links = UInt64(Int($0.attributes.links) + more)
+        }
+    }
+
+    /// Removes a node that has no name. The caller knows that nobody uses it.
+    mutating func drop(_ number: Int) {
+        if nodes[number]?.attributes.links == 0 { nodes[number] = nil }
+    }
+
+    /// Changes a node, which has other times afterwards than it ever had.
+    private mutating func touch(_ number: Int, _ change: (inout Node) -> Void) {
+        guard var node = nodes[number] else { return }
+        let time = Timestamp.now(after: node.attributes.changed)
+        node.attributes.changed = time
+        if node.attributes.kind == .directory { node.attributes.modified = time }
+        change(&node)
+        nodes[number] = node
+    }
+}
+
+extension Tree.Node {
+    fileprivate mutating func write(_ bytes: [UInt8], at offset: Int) {
+        let end = offset + bytes.count
+        if data.count < end { data += [UInt8](repeating: 0, count: end - data.count) }
+        data.replaceSubrange(offset..<end, with: bytes)
+        attributes.size = Int64(data.count)
+        attributes.modified = attributes.changed
+    }
+
+    fileprivate mutating func set(_ changes: AttributeChanges) {
+        if let mode = changes.mode { attributes.permissions = mode & 0o7777 }
+        if let uid = changes.uid { attributes.uid = uid }
+        if let gid = changes.gid { attributes.gid = gid }
+        if let size = changes.size.map({ Int($0) }) {
+            data =
+                Array(data.prefix(size)) + [UInt8](repeating: 0, count: max(size - data.count, 0))
+            attributes.size = Int64(size)
+            attributes.modified = attributes.changed
+        }
+        if let time = changes.accessTime { attributes.accessed = time.stamp(attributes.changed) }
+        if let time = changes.modificationTime {
+            attributes.modified = time.stamp(attributes.changed)
+        }
+    }
+}
+
+extension AttributeChanges.Time {
+    fileprivate func stamp(_ now: Timestamp) -> Timestamp {
+        switch self {
+        case .now: now
+        case .at(let seconds, let nanoseconds):
+            Timestamp(seconds: seconds, nanoseconds: nanoseconds)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import FuseSession
+import Glibc
+import SystemPackage
+
+/// The names in a directory in the order of a hash of each, which is the offset of READDIR: names may
+/// come and go between two requests, and all others are listed once, as getdents64(2) promises. No
+/// handle is needed, which the kernel does not have.
+struct Listing: Sendable {
+    private let entries: [(offset: Int64, entry: Listed)]
+
+    init(_ entries: [Listed]) {
+        self.entries = entries.map { (Self.offset($0.name), $0) }.sorted { $0.offset < $1.offset }
+    }
+
+    /// FNV-1a. Above the offsets of "." and "..".
+    private static func offset(_ name: FileName) -> Int64 {
+        name.withCString { text in
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            var next = text
+            while next.pointee != 0 {
+                hash = (hash ^ UInt64(UInt8(bitPattern: next.pointee))) &* 0x100_0000_01B3
+                next += 1
+            }
+            return Int64(hash >> 2) + 3
+        }
+    }
+
+    /// Appends the entries behind `offset`, as many as fit.
+    /// - Parameter inode: the directory's.
+    /// - Returns: true if the end was reached.
+    func append(
+        after offset: Int64, inode: UInt64, to buffer: inout DirectoryBuffer
+    ) -> Bool {
+        if offset < 1, !buffer.append(name: ".", inode: inode, mode: S_IFDIR, next: 1) {
+            return false
+        }
+        if offset < 2, !buffer.append(name: "..", inode: inode, mode: S_IFDIR, next: 2) {
+            return false
+        }
+        for (next, entry) in entries[first(after: offset)...] {
+            let fits = entry.name.withCString {
+                buffer.append(
+                    name: $0, inode: entry.inode, mode: entry.kind.typeBits, next: next)
+            }
+            if !fits { return false }
+        }
+        return true
+    }
+
+    private func first(after offset: Int64) -> Int {
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].offset <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+extension StoreFS {
+    func list(_ node: Node, from offset: Int64, size: Int) async throws(Errno) -> [UInt8] {
+        var listing = offset == 0 ? nil : node.listing.withLock { $0 }
+        let inode = try await store.attributes(of: node.id).value.inode
+        if listing == nil {
+            let fresh = Listing(try await store.list(node.id).value)
+            node.listing.withLock { $0 = fresh }
+            listing = fresh
+        }
+        var bytes = [UInt8](repeating: 0, count: size)
+        let (count, isEnd) = bytes.withUnsafeMutableBytes { memory in
+            var buffer = DirectoryBuffer(memory, isPlus: false)
+            let isEnd = listing?.append(after: offset, inode: inode, to: &buffer) ?? true
+            return (buffer.count, isEnd)
+        }
+        if isEnd { node.listing.withLock { $0 = nil } }
+        return Array(bytes[..<count])
+    }
+}

@@ -1,0 +1,97 @@
+import FuseSession
+import Glibc
+
+/// What stat(2) tells of a node.
+public struct NodeAttributes: Sendable, Codable {
+    public enum Kind: Sendable, Codable, Equatable {
+        case file, directory, symlink
+        /// The type bits of mknod(2): a device, with its number, a fifo or a socket.
+        case special(mode_t, dev_t)
+
+        var typeBits: mode_t {
+            switch self {
+            case .file: S_IFREG
+            case .directory: S_IFDIR
+            case .symlink: S_IFLNK
+            case .special(let type, _): type & S_IFMT
+            }
+        }
+    }
+
+    /// `st_ino`: of this node alone, and never of another one while the mount lasts.
+    public var inode: UInt64
+    public var kind: Kind
+    /// The twelve permission bits.
+    public var permissions: mode_t
+    /// Names; of a directory 2 and its subdirectories, or always 1.
+    public var links: UInt64 = 1
+    public var uid: uid_t = 0
+    public var gid: gid_t = 0
+    /// Bytes.
+    public var size: Int64 = 0
+    public var accessed = Timestamp()
+    /// Of a directory: when a name was made or removed. Each change must give another time: the kernel
+    /// tells by it whether what it read before is still right.
+    public var modified = Timestamp()
+    /// When anything of the node changed, attributes too.
+    public var changed = Timestamp()
+
+    public init(_ kind: Kind, inode: UInt64, permissions: mode_t, size: Int64 = 0) {
+        self.kind = kind
+        self.inode = inode
+        self.permissions = permissions
+        self.size = size
+    }
+
+    /// As the kernel wants them.
+    var status: stat {
+        var status = stat()
+        status.st_ino = ino_t(inode)
+        status.st_mode = kind.typeBits | permissions & 0o7777
+        status.st_nlink = nlink_t(links)
+        status.st_uid = uid
+        status.st_gid = gid
+        status.st_size = off_t(size)
+        status.st_blocks = blkcnt_t((size + 511) / 512)
+        status.st_blksize = 4096
+        status.st_atim = accessed.time
+        status.st_mtim = modified.time
+        status.st_ctim = changed.time
+        if case .special(_, let device) = kind { status.st_rdev = device }
+        return status
+    }
+}
+
+/// A time since 1970.
+public struct Timestamp: Sendable, Codable, Comparable {
+    public var seconds: Int
+    /// Below 1,000,000,000.
+    public var nanoseconds: Int
+
+    public init(seconds: Int = 0, nanoseconds: Int = 0) {
+        self.seconds = seconds
+        self.nanoseconds = nanoseconds
+    }
+
+    /// CLOCK_REALTIME.
+    public static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(seconds: time.tv_sec, nanoseconds: time.tv_nsec)
+    }
+
+    /// Now, or a nanosecond after `other` if that is later: for times that tell states apart.
+    public static func now(after other: Timestamp) -> Timestamp {
+        let next =
+            other.nanoseconds == 999_999_999
+            ? Timestamp(seconds: other.seconds + 1)
+            : Timestamp(seconds: other.seconds, nanoseconds: other.nanoseconds + 1)
+        return max(now, next)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
+    }
+
+    var time: timespec { timespec(tv_sec: seconds, tv_nsec: nanoseconds) }
+}

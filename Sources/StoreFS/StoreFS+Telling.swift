@@ -1,0 +1,81 @@
+import FuseSession
+import Glibc
+import KernelCache
+import SystemPackage
+
+/// Changes that do not come through the mount. None of this waits for the kernel: see `PageDrops`.
+extension StoreFS {
+    var sink: ChangeSink<S.ID> {
+        #if FAULTS
+            // Tests/system/stores must notice.
+            if let fault = getenv("SHORTFUSE_STORE_FAULT"), strcmp(fault, "untold") == 0 {
+                return ChangeSink(
+                    drop: { _ in }, begin: { _ in }, end: { _ in }, dropAll: {}, extend: { _ in })
+            }
+        #endif
+        return ChangeSink(
+            drop: { [weak self] concerns in
+                self?.begin(concerns)
+                self?.end(concerns)
+            },
+            begin: { [weak self] in self?.begin($0) },
+            end: { [weak self] in self?.end($0) },
+            dropAll: { [weak self] in self?.loseEverything() },
+            extend: { [weak self] in self?.extendLease(until: $0) })
+    }
+
+    private func begin(_ concerns: [Concern<S.ID>]) {
+        for concern in concerns {
+            switch concern {
+            case .attributes(let id): void(id, clock.begin)
+            case .extendedAttributes(let id): void(id, clock.begin)
+            case .data(let id):
+                void(id, clock.begin)
+                dropPages(of: id)
+            case .name(let name, let directory):
+                void(directory, clock.begin)
+                void(name, in: directory)
+                dropPages(of: directory)
+            }
+        }
+    }
+
+    private func end(_ concerns: [Concern<S.ID>]) {
+        for concern in concerns {
+            switch concern {
+            case .attributes(let id), .extendedAttributes(let id): clock.end(key(id))
+            case .data(let id):
+                clock.end(key(id))
+                // A READ may have come between.
+                dropPages(of: id)
+            case .name(let name, let directory):
+                clock.end(key(directory))
+                clock.end(key(name, in: directory))
+                dropPages(of: directory)
+            }
+        }
+    }
+
+    private func dropPages(of id: S.ID) {
+        if let node = nodes.node(id) { dropPages(of: node) }
+    }
+
+    private func void(_ id: S.ID, _ begin: (UInt64) -> Void) {
+        // Throws only for a request that was given up, which this is not.
+        try? coherence.withNode(key(id)) { (hold) throws(Errno) in
+            begin(key(id))
+            if let node = nodes.node(id) { hold.void(nodeid: node.nodeid, &node.versions) }
+        }
+    }
+
+    private func void(_ name: FileName, in directory: S.ID) {
+        guard let parent = nodes.node(directory) else {
+            return clock.begin(key(name, in: directory))
+        }
+        try? coherence.withNames(of: parent.nodeid) { (names) throws(Errno) in
+            clock.begin(key(name, in: directory))
+            name.withCString { names.revoke(parent: parent.nodeid, name: $0) }
+        }
+        _ = notices.notifier.dropNames()
+    }
+}
