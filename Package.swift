@@ -119,6 +119,9 @@ let package = Package(
             name: "KernelCacheTests", dependencies: ["CLibBPF", "KernelCache"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "StoreFSTests", dependencies: ["FuseSession", "StoreFS"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "MirrorFSTests", dependencies: ["MirrorFS"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CoherenceTests",

@@ -1,4 +1,3 @@
-import Dispatch
 import FuseSession
 import Glibc
 import StoreFS
@@ -27,14 +26,19 @@ final class Clock: Store {
 
     /// Changes both files once a second.
     func begin(_ changes: ChangeSink<Node>) {
-        Thread.every(seconds: 1) { [self] in
-            changes.changing([.data(.seconds), .data(.log)]) {
-                state.withLock { state in
-                    state.count += 1
-                    state.log += Array("second \(state.count)\n".utf8)
-                    state.time = .now(after: state.time)
-                }
+        Task {
+            while true {
+                try? await Task.sleep(for: .seconds(1))
+                changes.changing([.data(.seconds), .data(.log)], tick)
             }
+        }
+    }
+
+    private func tick() {
+        state.withLock { state in
+            state.count += 1
+            state.log += Array("second \(state.count)\n".utf8)
+            state.time = .now(after: state.time)
         }
     }
 
@@ -74,18 +78,6 @@ final class Clock: Store {
     func read(_ file: Node, at offset: Int64, count: Int) async throws(Errno) -> Answer<[UInt8]> {
         let text = state.withLock { Self.text(file, $0) }
         return Answer(Array(text.dropFirst(Int(offset)).prefix(count)), kept: .untilTold)
-    }
-}
-
-enum Thread {
-    /// Calls `body` at intervals, for as long as the process lives.
-    static func every(seconds: Int, _ body: @escaping @Sendable () -> Void) {
-        DispatchQueue.global().async {
-            while true {
-                sleep(UInt32(seconds))
-                body()
-            }
-        }
     }
 }
 

@@ -25,7 +25,7 @@ final class Client: Store {
     func begin(_ changes: ChangeSink<Int>) {
         state.withLock { $0.changes = changes }
         // None yet: nothing is kept without.
-        if !Fault.ownClock.isPlanted { changes.extendLease(until: 1) }
+        changes.extendLease(until: 1)
         DispatchQueue(label: "receive").async { [self] in
             while true { receive(changes) }
         }
@@ -44,7 +44,7 @@ final class Client: Store {
             return
         }
         // Before anything is asked on this connection.
-        if !Fault.keepsAll.isPlanted { changes.loseEverything() }
+        changes.loseEverything()
         state.withLock { $0.wire = wire }
         Task { await extendLease(changes) }
         while let message = wire.receive(Reply.self) { take(message, changes, wire) }
@@ -52,22 +52,15 @@ final class Client: Store {
     }
 
     private func extendLease(_ changes: ChangeSink<Int>) async {
-        let start = monotonic()
-        guard !Fault.ownClock.isPlanted,
-            case .lease(let length)? = try? await ask(.extendLease).body
-        else { return }
-        changes.extendLease(until: start + length)
+        let start = changes.now
+        if case .lease(let length)? = try? await ask(.extendLease).body {
+            changes.extendLease(until: start + length)
+        }
     }
 
     private func connect() -> Wire? {
         let wire = Wire(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
-        var address = Wire.address(path)
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(
-                    wire.descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let result = Wire.with(path) { Glibc.connect(wire.descriptor, $0, $1) }
         return result == 0 ? wire : nil
     }
 
@@ -178,12 +171,8 @@ final class Client: Store {
     }
 
     func apply(_ change: Change<Int>, by caller: Caller) async throws(Errno) -> Found<Int>? {
-        let reply: Message<Reply>
-        if case .write(let node, let bytes, let offset) = change {
-            reply = try await ask(.change(.write(node, [], at: offset), by: caller), bytes)
-        } else {
-            reply = try await ask(.change(change, by: caller))
-        }
+        let (change, data) = change.withoutData
+        let reply = try await ask(.change(change, by: caller), data)
         if case .found(let found) = reply.body { return found }
         return nil
     }

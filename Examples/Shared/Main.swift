@@ -27,15 +27,3 @@ struct Main {
         }
     }
 }
-
-/// Mistakes to make on purpose, which the tests must find. Without `-D FAULTS` there are none.
-enum Fault {
-    case noRecall, noWait, keepsAll, ownClock
-
-    #if FAULTS
-        private static let name = getenv("SHORTFUSE_STORE_FAULT").map { String(cString: $0) }
-        var isPlanted: Bool { Self.name == "\(self)" }
-    #else
-        var isPlanted: Bool { false }
-    #endif
-}

@@ -60,11 +60,18 @@ final class Wire: Sendable {
 
     deinit { close(descriptor) }
 
-    static func address(_ path: String) -> sockaddr_un {
+    /// Calls `body`, which is bind(2) or connect(2), with the address of the socket at `path`.
+    static func with(
+        _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
+    ) -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
-        return address
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
     }
 
     /// Ends the connection: whoever receives gets nil.
@@ -118,9 +125,15 @@ final class Wire: Sendable {
     }
 }
 
-/// CLOCK_MONOTONIC in nanoseconds.
-func monotonic() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+extension Change where ID == Int {
+    /// Without the bytes of a write, which travel as they are.
+    var withoutData: (Change, [UInt8]) {
+        guard case .write(let node, let bytes, let offset) = self else { return (self, []) }
+        return (.write(node, [], at: offset), bytes)
+    }
+
+    func adding(_ data: [UInt8]) -> Change {
+        guard case .write(let node, _, let offset) = self else { return self }
+        return .write(node, data, at: offset)
+    }
 }

@@ -1,5 +1,5 @@
 import FuseSession
-import Glibc
+import Syscall
 
 /// Where a store tells of changes that do not come by `Store.apply`: somebody else makes them, or they
 /// happen by themselves.
@@ -35,4 +35,7 @@ public struct ChangeSink<ID: Hashable & Sendable>: Sendable {
     /// - Parameter end: CLOCK_MONOTONIC of this machine in nanoseconds. Count from when the extension
     ///   was *asked* for: that is before whoever granted it began to count.
     public func extendLease(until end: UInt64) { extend(end) }
+
+    /// CLOCK_MONOTONIC in nanoseconds.
+    public var now: UInt64 { Syscall.monotonicNanoseconds() }
 }

@@ -1,30 +1,28 @@
 import FuseSession
-import Glibc
 import KernelCache
 import SystemPackage
 
 /// Changes that do not come through the mount. None of this waits for the kernel: see `PageDrops`.
 extension StoreFS {
     var sink: ChangeSink<S.ID> {
-        #if FAULTS
-            // Tests/system/stores must notice.
-            if let fault = getenv("SHORTFUSE_STORE_FAULT"), strcmp(fault, "untold") == 0 {
-                return ChangeSink(
-                    drop: { _ in }, begin: { _ in }, end: { _ in }, dropAll: {}, extend: { _ in })
-            }
-        #endif
-        return ChangeSink(
+        ChangeSink(
             drop: { [weak self] concerns in
+                StoreFault.pauseIfSlow()
                 self?.begin(concerns)
                 self?.end(concerns)
             },
             begin: { [weak self] in self?.begin($0) },
             end: { [weak self] in self?.end($0) },
-            dropAll: { [weak self] in self?.loseEverything() },
-            extend: { [weak self] in self?.extendLease(until: $0) })
+            dropAll: { [weak self] in
+                if !StoreFault.keepsAll.isPlanted { self?.loseEverything() }
+            },
+            extend: { [weak self] in
+                if !StoreFault.ownClock.isPlanted { self?.extendLease(until: $0) }
+            })
     }
 
     private func begin(_ concerns: [Concern<S.ID>]) {
+        if StoreFault.untold.isPlanted { return }
         for concern in concerns {
             switch concern {
             case .attributes(let id): void(id, clock.begin)
@@ -41,6 +39,7 @@ extension StoreFS {
     }
 
     private func end(_ concerns: [Concern<S.ID>]) {
+        if StoreFault.untold.isPlanted { return }
         for concern in concerns {
             switch concern {
             case .attributes(let id), .extendedAttributes(let id): clock.end(key(id))

@@ -51,6 +51,8 @@ enum Ability: String, CaseIterable {
     case replacing
     /// fstat(2) of a file at the moment at which its name goes.
     case holding
+    /// link(2) of a file that another mount has just linked, too, when this one has removed a name of it.
+    case counting
     /// Renaming. Where another mount renames, too, the kernel may find one file by both names, and takes
     /// that for two names of it (vfs_rename of fs/namei.c): it succeeds and asks nobody.
     case renaming

@@ -82,7 +82,9 @@ struct Mount: ParsableCommand {
     var source: String?
 
     @Option(
-        help: "What the file system cannot: exchange, links, replacing, holding, renaming, direct.")
+        help:
+            "What the file system cannot: exchange, links, counting, renaming, replacing, holding, direct."
+    )
     var lacking: [Ability] = []
 
     @Option(
@@ -111,13 +113,13 @@ struct Mount: ParsableCommand {
         let dropper = try dropCaches.map { try Dropper(milliseconds: $0) }
         let result = Run(options).run {
             [directory, also, separateAttributes, lacking] number in
-            guard let also, number % 2 != 0 else {
-                return try MountClient(
-                    directory, readsStatusAtOnce: !separateAttributes, lacking: Set(lacking))
-            }
+            var lacking = Set(lacking)
+            if also != nil { lacking.insert(.counting) }
+            let isElsewhere = number % 2 != 0 && also != nil
+            if isElsewhere { lacking.insert(.renaming) }
             return try MountClient(
-                also, readsStatusAtOnce: !separateAttributes,
-                lacking: Set(lacking + [.renaming]))
+                isElsewhere ? also ?? directory : directory,
+                readsStatusAtOnce: !separateAttributes, lacking: lacking)
         }
         let drops = dropper.map { ", caches dropped \($0.stop()) times" } ?? ""
         try report(result, note: drops)

@@ -187,7 +187,23 @@ final class MountClient: Client {
         try Syscall.read(held[index].fd, at: 0, into: buffer)
     }
 
+    /// The kernel asks its own count of links, which it takes one from with each name that it removes,
+    /// also if another mount has made one meanwhile; stat(2) tells it the right one.
     func link(held index: Int, to place: Place) throws(Errno) {
+        var tries = lacking.contains(.counting) ? 10 : 1
+        while true {
+            do throws(Errno) {
+                return try linkOnce(held: index, to: place)
+            } catch {
+                tries -= 1
+                guard tries > 0, error == .noSuchFileOrDirectory,
+                    try status(of: held[index].fd).st_nlink > 0
+                else { throw error }
+            }
+        }
+    }
+
+    private func linkOnce(held index: Int, to place: Place) throws(Errno) {
         try DescriptorPath(held[index].fd).withPointer { (path) throws(Errno) in
             try Syscall.makeLink(
                 at: root, path, to: directories[place.directory], place.name,

@@ -1,19 +1,24 @@
 import FuseSession
 import Glibc
-import StoreFS
 import SystemPackage
 
-/// The tree that the server holds, and what changes it.
-struct Tree {
-    struct Node {
-        var attributes: NodeAttributes
-        var children: [FileName: Int] = [:]
-        var data: [UInt8] = []
-        var extended: [String: [UInt8]] = [:]
+/// A tree in memory with the rules of POSIX: what a server holds, or a test. A value, without locks;
+/// nodes are numbered, and the root is 1.
+public struct MemoryTree: Sendable {
+    public struct Node: Sendable {
+        public fileprivate(set) var attributes: NodeAttributes
+        /// Of a directory.
+        public fileprivate(set) var children: [FileName: Int] = [:]
+        /// Of a file; of a symbolic link its target.
+        public fileprivate(set) var data: [UInt8] = []
+        /// The extended attributes.
+        public fileprivate(set) var extended: [String: [UInt8]] = [:]
     }
 
-    private(set) var nodes = [1: Node(attributes: directory(1, 0o755))]
+    public private(set) var nodes = [1: Node(attributes: directory(1, 0o755))]
     private var last = 1
+
+    public init() {}
 
     private static func directory(_ number: Int, _ permissions: mode_t) -> NodeAttributes {
         var attributes = NodeAttributes(
@@ -24,21 +29,31 @@ struct Tree {
         return attributes
     }
 
-    func node(_ number: Int) throws(Errno) -> Node {
+    /// - Throws: `ESTALE` if there is no such node any more.
+    public func node(_ number: Int) throws(Errno) -> Node {
         guard let node = nodes[number] else { throw .staleNFSFileHandle }
         return node
     }
 
-    func found(_ number: Int?) -> Found<Int>? {
+    /// The node with its attributes; nil if there is none.
+    public func found(_ number: Int?) -> Found<Int>? {
         number.flatMap { number in nodes[number].map { Found(number, $0.attributes) } }
     }
 
-    func child(_ name: FileName, of directory: Int) throws(Errno) -> Int? {
+    /// What `name` in `directory` is; nil: there is no such name.
+    public func child(_ name: FileName, of directory: Int) throws(Errno) -> Int? {
         try node(directory).children[name]
     }
 
+    /// The names in `directory`.
+    public func list(_ directory: Int) throws(Errno) -> [Listed] {
+        try node(directory).children.compactMap { name, number in
+            nodes[number].map { Listed(name, inode: UInt64(number), kind: $0.attributes.kind) }
+        }
+    }
+
     /// What `change` concerns, as things are now.
-    func concerns(_ change: Change<Int>) -> [Concern<Int>] {
+    public func concerns(_ change: Change<Int>) -> [Concern<Int>] {
         func name(_ name: FileName, _ directory: Int) -> [Concern<Int>] {
             let child = nodes[directory]?.children[name]
             return [.name(name, in: directory)] + (child.map { [.attributes($0)] } ?? [])
@@ -55,8 +70,11 @@ struct Tree {
         }
     }
 
-    mutating func apply(
-        _ change: Change<Int>, by caller: Caller, _ data: [UInt8]
+    /// Makes a change, as `Store.apply`.
+    /// - Returns: what was made, linked or changed.
+    @discardableResult
+    public mutating func apply(
+        _ change: Change<Int>, by caller: Caller
     ) throws(Errno) -> Int? {
         switch change {
         case .make(let name, let directory, let new, let permissions):
@@ -79,7 +97,7 @@ struct Tree {
             _ = try node(number)
             touch(number) { $0.set(changes) }
             return number
-        case .write(let number, _, let offset):
+        case .write(let number, let data, let offset):
             _ = try node(number)
             touch(number) { $0.write(data, at: offset.map { Int($0) } ?? $0.data.count) }
         case .setExtendedAttribute(let number, let name, let value, let mode):
@@ -166,7 +184,7 @@ struct Tree {
     }
 
     /// Removes a node that has no name. The caller knows that nobody uses it.
-    mutating func drop(_ number: Int) {
+    public mutating func drop(_ number: Int) {
         if nodes[number]?.attributes.links == 0 { nodes[number] = nil }
     }
 
@@ -181,7 +199,7 @@ struct Tree {
     }
 }
 
-extension Tree.Node {
+extension MemoryTree.Node {
     fileprivate mutating func write(_ bytes: [UInt8], at offset: Int) {
         let end = offset + bytes.count
         if data.count < end { data += [UInt8](repeating: 0, count: end - data.count) }

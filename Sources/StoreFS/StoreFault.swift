@@ -1,0 +1,27 @@
+import Glibc
+
+/// Mistakes to make on purpose, which Tests/system/stores must find. Without `-D FAULTS` there are none.
+enum StoreFault: String {
+    /// Nobody is told of a change.
+    case untold
+    /// A server recalls nothing.
+    case noRecall
+    /// It does not wait until a recall is answered.
+    case noWait
+    /// A client that lost its connection drops nothing.
+    case keepsAll
+    /// Only the client's own clock ends its lease.
+    case ownClock
+
+    #if FAULTS
+        private static let name = getenv("SHORTFUSE_STORE_FAULT").map { String(cString: $0) }
+        var isPlanted: Bool { Self.name == rawValue }
+
+        /// No fault: this client takes its time, so that who does not wait for it is found.
+        private static let isSlow = getenv("SHORTFUSE_STORE_SLOW") != nil
+        static func pauseIfSlow() { if isSlow { usleep(100_000) } }
+    #else
+        var isPlanted: Bool { false }
+        static func pauseIfSlow() {}
+    #endif
+}
