@@ -31,7 +31,9 @@ public struct ChangeSink<ID: Hashable & Sendable>: Sendable {
     public func loseEverything() { dropAll() }
 
     /// Nothing that is kept is used after `end`, even if this process is stopped by then, unless the
-    /// lease is extended before. A store that never calls this has no lease.
+    /// lease is extended before. A store that never calls this has no lease; one that has a lease sets
+    /// `StoreMountOptions.hasLease`, and calls this in `Store.begin` with an end of 1, so that nothing is
+    /// kept before the first lease is granted.
     /// - Parameter end: CLOCK_MONOTONIC of this machine in nanoseconds. Count from when the extension
     ///   was *asked* for: that is before whoever granted it began to count.
     public func extendLease(until end: UInt64) { extend(end) }

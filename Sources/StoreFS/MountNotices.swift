@@ -4,6 +4,7 @@ import Synchronization
 
 /// What the kernel is told to drop from its own caches, for `NativeCaches`.
 public final class MountNotices: CacheNotices {
+    /// Sends the notifications.
     public let notifier: Notifier
     private let dropper = Mutex<CacheDropper?>(nil)
 

@@ -3,7 +3,9 @@ import Glibc
 
 /// What stat(2) tells of a node.
 public struct NodeAttributes: Sendable, Codable {
+    /// What a node is. It never changes.
     public enum Kind: Sendable, Codable, Equatable {
+        /// A regular file, a directory, or a symbolic link.
         case file, directory, symlink
         /// The type bits of mknod(2): a device, with its number, a fifo or a socket.
         case special(mode_t, dev_t)
@@ -20,22 +22,27 @@ public struct NodeAttributes: Sendable, Codable {
 
     /// `st_ino`: of this node alone, and never of another one while the mount lasts.
     public var inode: UInt64
+    /// What the node is.
     public var kind: Kind
-    /// The twelve permission bits.
+    /// The twelve permission bits: `0o644`, with set-user-ID, set-group-ID and the sticky bit above them.
     public var permissions: mode_t
     /// Names; of a directory 2 and its subdirectories, or always 1.
     public var links: UInt64 = 1
+    /// The owner: by default root.
     public var uid: uid_t = 0
+    /// The group: by default root's.
     public var gid: gid_t = 0
-    /// Bytes.
+    /// Bytes: of a file its length, of a symbolic link that of its target.
     public var size: Int64 = 0
+    /// When it was last read, if the store notes that: it is told of no access.
     public var accessed = Timestamp()
-    /// Of a directory: when a name was made or removed. Each change must give another time: the kernel
-    /// tells by it whether what it read before is still right.
+    /// Of a file: when its data last changed. Of a directory: when a name was made or removed. Each
+    /// change must give another time: the kernel tells by it whether what it read before is still right.
     public var modified = Timestamp()
     /// When anything of the node changed, attributes too.
     public var changed = Timestamp()
 
+    /// Makes attributes of a node of root's, with one name, and with all times in 1970.
     public init(_ kind: Kind, inode: UInt64, permissions: mode_t, size: Int64 = 0) {
         self.kind = kind
         self.inode = inode
@@ -62,12 +69,14 @@ public struct NodeAttributes: Sendable, Codable {
     }
 }
 
-/// A time since 1970.
+/// A time since 1970, UTC.
 public struct Timestamp: Sendable, Codable, Comparable {
+    /// Whole seconds; negative before 1970.
     public var seconds: Int
-    /// Below 1,000,000,000.
+    /// 0 to 999,999,999, after `seconds`.
     public var nanoseconds: Int
 
+    /// Makes a time: by default the first moment of 1970.
     public init(seconds: Int = 0, nanoseconds: Int = 0) {
         self.seconds = seconds
         self.nanoseconds = nanoseconds

@@ -7,8 +7,10 @@ extension StoreMount {
     /// All of a command's work: mounts `store`, says so on standard output, serves until the mount is
     /// gone or a signal arrives, and ends the process. What is wrong is one line on standard error.
     ///
+    /// The exit status is 0 when the mount is over, 1 if it fails, and 64 without a path.
     /// - Parameters:
-    ///   - path: nil: the argument that names it is missing.
+    ///   - store: what is mounted.
+    ///   - path: an existing directory; nil: the argument that names it is missing.
     ///   - options: by default `StoreMountOptions.fromEnvironment`.
     public static func serve(
         _ store: S, at path: String?, options: StoreMountOptions = .fromEnvironment

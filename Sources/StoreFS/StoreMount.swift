@@ -9,11 +9,13 @@ import SystemPackage
 public final class StoreMount<S: Store> {
     /// Whether the kernel answers from maps, besides its own caches.
     public enum Acceleration: Sendable, Equatable {
+        /// Maps answer, and the kernel's own caches.
         case accelerated
         /// The kernel's own caches are used all the same.
         case plain(reason: String)
     }
 
+    /// Whether this mount is accelerated, or why not.
     public let acceleration: Acceleration
     private let session: Session
     private let cache: KernelCache?
@@ -23,8 +25,12 @@ public final class StoreMount<S: Store> {
 
     /// Mounts `store` at `path`, an existing directory. Nothing is answered before `run`.
     ///
-    /// Accelerated if the module is loaded, and if this process is root's; `Options.acceleration` can
-    /// require or forbid it.
+    /// Accelerated if the module is loaded, and if this process is root's;
+    /// `StoreMountOptions.acceleration` can require or forbid it.
+    /// - Parameters:
+    ///   - store: what is mounted. It is kept for as long as the mount.
+    ///   - path: where.
+    ///   - options: how.
     /// - Throws: `StoreMountError`: what cannot be had, in one line.
     public init(
         _ store: S, at path: FilePath, options: StoreMountOptions = StoreMountOptions()
@@ -129,10 +135,13 @@ public final class StoreMount<S: Store> {
 
 /// How a store is mounted.
 public struct StoreMountOptions: Sendable {
+    /// Whether the kernel is to answer from maps.
     public enum Acceleration: Sendable {
+        /// If it can (`automatic`), or there is no mount without it (`required`), or never (`off`).
         case automatic, required, off
     }
 
+    /// Whether the kernel is to answer from maps. `StoreMount.acceleration` says what came of it.
     public var acceleration = Acceleration.automatic
     /// What mount(8) shows as the source.
     public var sourceName = "store"
@@ -143,7 +152,8 @@ public struct StoreMountOptions: Sendable {
     /// Seconds for which the kernel may keep an answer that it is not told to drop. Longer: fewer
     /// requests; and if this process is killed, the kernel may go on to answer for so long.
     public var keptSeconds = 10.0
-    /// The store has a lease (`ChangeSink.extendLease`).
+    /// The store has a lease (`ChangeSink.extendLease`). The kernel then keeps nothing that the maps
+    /// answer, which nobody could take back from it when the lease ends.
     public var hasLease = false
     /// Attribute slots of the maps, a power of two, 128 bytes each; and as many names.
     public var cacheEntries = 1 << 16
@@ -158,8 +168,10 @@ public struct StoreMountOptions: Sendable {
     public var countersPath: FilePath?
     /// As `NativeCaches.Options.settleTicks`.
     var settleTicks: UInt32 = 512
+    /// Where the library writes what goes wrong while it serves.
     public var log = Logger(label: "store")
 
+    /// The options as they are by default.
     public init() {}
 
     func session(isReadOnly: Bool) -> Session.Options {
