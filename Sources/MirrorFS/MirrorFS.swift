@@ -27,7 +27,7 @@ public final class MirrorFS: FileSystem {
         /// Watches SOURCE; see `followSource`.
         public var watcher: SourceWatcher?
         /// How the kernel is told what to drop from its own caches; nil where it keeps nothing.
-        public var notices: MountNotices?
+        package var notices: MountNotices?
         /// Where changes in SOURCE are counted; nil: nowhere.
         public var gauges: CacheGauges?
 

@@ -55,8 +55,8 @@ public actor LeaseKeeper<Key: Hashable & Sendable, Holder: Hashable & Sendable> 
         for key in keys { holders[key, default: []].insert(holder) }
     }
 
-    /// Returns when no holder keeps any of the keys, and none will until `end`.
-    /// - Parameter keys: asked for again after each wait: what a change concerns may change.
+    /// Returns when no holder keeps any of the keys, and none will until `end`. `keys` is asked for again
+    /// after each wait, since what a change concerns may change.
     /// - Returns: the keys, for `end`.
     public func begin(
         _ messages: Messages, _ keys: @Sendable () async -> Set<Key>
