@@ -10,7 +10,6 @@ final class Client: Store {
     let root = 1
     private let path: String
     private let state = Mutex(State())
-    private let sending = DispatchQueue(label: "send")
 
     private struct State {
         var wire: Wire?
@@ -67,7 +66,7 @@ final class Client: Store {
     private func take(_ message: Message<Reply>, _ changes: ChangeSink<Int>, _ wire: Wire) {
         if case .recall(let number, let concerns) = message.body {
             changes.willChange(concerns)
-            send(Message(number: 0, body: .dropped(number)), on: wire)
+            wire.send(Message(number: 0, body: Question.dropped(number)))
             return
         }
         state.withLock { $0.waiting.removeValue(forKey: message.number) }?
@@ -83,10 +82,6 @@ final class Client: Store {
         for (number, waiter) in waiting {
             waiter.resume(returning: Message(number: number, body: .failed(EIO)))
         }
-    }
-
-    private func send(_ message: Message<Question>, on wire: Wire) {
-        sending.async { if !wire.send(message) { wire.end() } }
     }
 
     /// - Throws: what the server says; `EIO` if it does not answer.
@@ -109,65 +104,65 @@ final class Client: Store {
             guard let number else {
                 return waiter.resume(returning: Message(number: 0, body: .failed(EIO)))
             }
-            send(Message(number: number, body: question, data: data), on: wire)
+            wire.send(Message(number: number, body: question, data: data))
         }
         if case .failed(let error) = reply.body { throw Errno(rawValue: error) }
         return reply
     }
 
-    /// A question, again if the connection ended meanwhile.
-    private func read(_ question: Question) async throws(Errno) -> Message<Reply> {
+    /// The part of a reply that `pick` wants. Asks again if the connection ended meanwhile.
+    private func answer<Value>(
+        _ question: Question, _ pick: (Message<Reply>) -> Value?
+    ) async throws(Errno) -> Answer<Value> {
+        var reply: Message<Reply>
         do throws(Errno) {
-            return try await ask(question)
+            reply = try await ask(question)
         } catch {
             guard error == .ioError else { throw error }
-            return try await ask(question)
+            reply = try await ask(question)
         }
+        guard let value = pick(reply) else { throw .ioError }
+        return Answer(value, kept: .untilTold)
     }
 
     func attributes(of node: Int) async throws(Errno) -> Answer<NodeAttributes> {
-        guard case .attributes(let attributes) = try await read(.attributes(node)).body else {
-            throw .ioError
+        try await answer(.attributes(node)) {
+            if case .attributes(let attributes) = $0.body { attributes } else { nil }
         }
-        return Answer(attributes, kept: .untilTold)
     }
 
     func find(_ name: FileName, in directory: Int) async throws(Errno) -> Answer<Found<Int>?> {
-        guard case .found(let found) = try await read(.find(name, in: directory)).body else {
-            throw .ioError
+        try await answer(.find(name, in: directory)) { (reply) -> Found<Int>?? in
+            if case .found(let found) = reply.body { .some(found) } else { nil }
         }
-        return Answer(found, kept: .untilTold)
     }
 
     func list(_ directory: Int) async throws(Errno) -> Answer<[Listed]> {
-        guard case .listed(let entries) = try await read(.list(directory)).body else {
-            throw .ioError
+        try await answer(.list(directory)) {
+            if case .listed(let entries) = $0.body { entries } else { nil }
         }
-        return Answer(entries, kept: .untilTold)
     }
 
     func read(_ file: Int, at offset: Int64, count: Int) async throws(Errno) -> Answer<[UInt8]> {
-        Answer(
-            try await read(.read(file, at: offset, count: count)).data, kept: .untilTold)
+        try await answer(.read(file, at: offset, count: count)) { $0.data }
     }
 
     func target(of link: Int) async throws(Errno) -> [UInt8] {
-        try await read(.target(link)).data
+        try await answer(.target(link)) { $0.data }.value
     }
 
     func extendedAttribute(
         _ name: String, of node: Int
     ) async throws(Errno) -> Answer<[UInt8]?> {
-        let reply = try await read(.extendedAttribute(name, of: node))
-        if case .data = reply.body { return Answer(reply.data, kept: .untilTold) }
-        return Answer(nil, kept: .untilTold)
+        try await answer(.extendedAttribute(name, of: node)) { (reply) -> [UInt8]?? in
+            if case .data = reply.body { .some(reply.data) } else { .some(nil) }
+        }
     }
 
     func extendedAttributeNames(of node: Int) async throws(Errno) -> Answer<[String]> {
-        guard case .names(let names) = try await read(.extendedAttributeNames(node)).body else {
-            throw .ioError
+        try await answer(.extendedAttributeNames(node)) {
+            if case .names(let names) = $0.body { names } else { nil }
         }
-        return Answer(names, kept: .untilTold)
     }
 
     func apply(_ change: Change<Int>, by caller: Caller) async throws(Errno) -> Found<Int>? {
@@ -178,8 +173,7 @@ final class Client: Store {
     }
 
     func forget(_ node: Int, times: Int) {
-        if let wire = state.withLock({ $0.wire }) {
-            send(Message(number: 0, body: .forget(node, times: times)), on: wire)
-        }
+        state.withLock { $0.wire }?.send(
+            Message(number: 0, body: Question.forget(node, times: times)))
     }
 }

@@ -1,3 +1,4 @@
+import Dispatch
 import FoundationEssentials
 import FuseSession
 import Glibc
@@ -47,18 +48,19 @@ struct Message<Body: Codable & Sendable>: Sendable {
 }
 
 /// Messages over a stream socket. One thread receives; any may send.
-final class Wire: Sendable {
+final class Wire: @unchecked Sendable {
+    // Safe to share: constant; stdio locks its streams.
     let descriptor: CInt
+    private let stream: UnsafeMutablePointer<FILE>?
+    /// Sends in order, and may have to wait for a peer that is stopped.
+    private let queue = DispatchQueue(label: "send")
 
     init(_ descriptor: CInt) {
         self.descriptor = descriptor
-        // A peer that is stopped must not stop this process, too.
-        var room = CInt(4 << 20)
-        setsockopt(
-            descriptor, SOL_SOCKET, SO_SNDBUF, &room, socklen_t(MemoryLayout<CInt>.size))
+        stream = fdopen(descriptor, "r")
     }
 
-    deinit { close(descriptor) }
+    deinit { if let stream { fclose(stream) } }
 
     /// Calls `body`, which is bind(2) or connect(2), with the address of the socket at `path`.
     static func with(
@@ -77,27 +79,24 @@ final class Wire: Sendable {
     /// Ends the connection: whoever receives gets nil.
     func end() { shutdown(descriptor, CInt(SHUT_RDWR)) }
 
-    /// Not by two threads at once.
-    /// - Returns: false if the connection has ended.
-    func send<Body>(_ message: Message<Body>) -> Bool {
-        guard let body = try? JSONEncoder().encode(message.body) else { return false }
-        var bytes: [UInt8] = []
-        for number in [message.number, UInt64(body.count), UInt64(message.data.count)] {
-            withUnsafeBytes(of: number) { bytes += $0 }
-        }
-        bytes += body
-        bytes += message.data
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(
-                    descriptor, $0.baseAddress.map { $0 + sent }, bytes.count - sent,
-                    CInt(MSG_NOSIGNAL))
+    /// Waits for nobody.
+    func send<Body>(_ message: Message<Body>) {
+        queue.async { [self] in
+            guard let body = try? JSONEncoder().encode(message.body) else { return end() }
+            var bytes: [UInt8] = []
+            for number in [message.number, UInt64(body.count), UInt64(message.data.count)] {
+                withUnsafeBytes(of: number) { bytes += $0 }
             }
-            if count < 0 { return false }
-            sent += count
+            bytes += body + message.data
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = rest.withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+                }
+                if count <= 0 { return end() }
+                rest = rest.dropFirst(count)
+            }
         }
-        return true
     }
 
     /// Nil: the connection has ended, or the peer does not speak the language.
@@ -113,15 +112,7 @@ final class Wire: Sendable {
 
     private func receive(_ count: Int) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: count)
-        var received = 0
-        while received < count {
-            let more = bytes.withUnsafeMutableBytes {
-                recv(descriptor, $0.baseAddress.map { $0 + received }, count - received, 0)
-            }
-            if more <= 0 { return nil }
-            received += more
-        }
-        return bytes
+        return stream.map { fread(&bytes, 1, count, $0) } == count ? bytes : nil
     }
 }
 

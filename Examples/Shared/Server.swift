@@ -13,20 +13,10 @@ actor Server {
         case node(Int)
     }
 
-    private struct Client {
-        let wire: Wire
-        /// Sends in order, and may have to wait for a client that is stopped.
-        let queue: DispatchQueue
-
-        func send(_ message: Message<Reply>) {
-            queue.async { [wire] in if !wire.send(message) { wire.end() } }
-        }
-    }
-
     private let leases: LeaseKeeper<Key, Int>
     private var tree = MemoryTree()
     /// Sent to from anywhere.
-    private let clients = Mutex<[Int: Client]>([:])
+    private let clients = Mutex<[Int: Wire]>([:])
     private var lastClient = 0
     /// How often each client was told of a node, which it may have open when its last name is gone.
     private var known: [Int: [Int: Int]] = [:]
@@ -62,8 +52,7 @@ actor Server {
 
     private func add(_ wire: Wire) -> Int {
         lastClient += 1
-        let client = Client(wire: wire, queue: DispatchQueue(label: "client \(lastClient)"))
-        clients.withLock { $0[lastClient] = client }
+        clients.withLock { $0[lastClient] = wire }
         return lastClient
     }
 
@@ -161,7 +150,7 @@ actor Server {
             recall: { client, number in
                 let body = Reply.recall(number, concerns.withLock { $0 })
                 self.send(Message(number: 0, body: body), to: client)
-            }, cutOff: { client in self.clients.withLock { $0[client] }?.wire.end() })
+            }, cutOff: { client in self.clients.withLock { $0[client] }?.end() })
         let keys = await leases.begin(messages) {
             let now = await self.concerns(change)
             concerns.withLock { $0 = now }

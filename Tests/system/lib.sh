@@ -162,7 +162,7 @@ clean_up() {
     # What a test mounted, by bytes. The kernel writes white space in octal.
     LC_ALL=C
     while read -r place; do
-        umount --lazy "$(printf %b "$place")" || true
+        umount --lazy "$(printf %b "$place")" 2>/dev/null || true
     done < <(awk -v below="$WORK/" 'index($2, below) == 1 { print $2 }' /proc/self/mounts)
     exit "$status"
 }
