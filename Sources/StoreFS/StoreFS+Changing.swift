@@ -161,10 +161,10 @@ extension StoreFS {
         let met = node.readsUnderWay.load(ordering: .sequentiallyConsistent) > 0
         defer {
             // A page that was dropped under the write may have come back with the old data
-            // (docs/coherence.md, hazard 9).
-            if met || node.readsBegun.load(ordering: .sequentiallyConsistent) != readsBefore {
-                dropPages(of: node)
-            }
+            // (docs/coherence.md, hazard 9). And where somebody else has appended, too, the kernel has put
+            // these bytes where it took the end to be.
+            let reads = node.readsBegun.load(ordering: .sequentiallyConsistent)
+            if met || reads != readsBefore || offset == nil { dropPages(of: node) }
         }
         _ = try await apply(
             .write(node.id, bytes, at: offset), by: caller, Scope(nodes: [(node.id, .data)]))

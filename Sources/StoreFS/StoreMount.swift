@@ -27,6 +27,9 @@ public final class StoreMount<S: Store> {
     ///
     /// Accelerated if the module is loaded, and if this process is root's;
     /// `StoreMountOptions.acceleration` can require or forbid it.
+    ///
+    /// Blocks SIGINT, SIGTERM and SIGHUP in the calling thread, and in all that it starts from then on:
+    /// only `run` takes them. A thread that was there before must have them blocked, too.
     /// - Parameters:
     ///   - store: what is mounted. It is kept for as long as the mount.
     ///   - path: where.
