@@ -15,14 +15,12 @@ final class Client: Store {
         var wire: Wire?
         var last: UInt64 = 0
         var waiting: [UInt64: CheckedContinuation<Message<Reply>, Never>] = [:]
-        var changes: ChangeSink<Int>?
     }
 
     init(server path: String) { self.path = path }
 
     /// Receives, and connects again when that has ended.
     func begin(_ changes: ChangeSink<Int>) {
-        state.withLock { $0.changes = changes }
         // None yet: nothing is kept without.
         changes.extendLease(until: 1)
         DispatchQueue(label: "receive").async { [self] in

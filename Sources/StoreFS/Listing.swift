@@ -14,15 +14,10 @@ struct Listing: Sendable {
 
     /// FNV-1a. Above the offsets of "." and "..".
     private static func offset(_ name: FileName) -> Int64 {
-        name.withCString { text in
-            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-            var next = text
-            while next.pointee != 0 {
-                hash = (hash ^ UInt64(UInt8(bitPattern: next.pointee))) &* 0x100_0000_01B3
-                next += 1
-            }
-            return Int64(hash >> 2) + 3
+        let hash = name.bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
+            ($0 ^ UInt64($1)) &* 0x100_0000_01B3
         }
+        return Int64(hash >> 2) + 3
     }
 
     /// Appends the entries behind `offset`, as many as fit.
