@@ -104,7 +104,7 @@ final class LoopControl: @unchecked Sendable {
         }
     }
 
-    private static var endingSignals: sigset_t {
+    static var endingSignals: sigset_t {
         var signals = sigset_t()
         sigemptyset(&signals)
         for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }

@@ -203,6 +203,12 @@ public final class Session: @unchecked Sendable {
     /// the reply only because it must. For what may be given up.
     public static var callerEnds: Bool { cfuse3_caller_ends() != 0 }
 
+    /// Blocks the signals that end `run` in the calling thread, and in all that it starts from then on.
+    package static func holdEndingSignals() {
+        var signals = LoopControl.endingSignals
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
     /// Ends `run`, now or when it is called. From any thread.
     public func exit() {
         control.exit()

@@ -314,15 +314,29 @@ public struct NodeHold: ~Copyable {
         cache?.areStatisticsUsed(nodeid: nodeid) ?? false
     }
 
+    /// Takes a FORGET of `count` from the nlookup of `nodeid`, with what the kernel has granted.
+    /// - Parameter add: adds to the nlookup and returns it.
+    /// - Returns: nil while lookups are left. Else none is granted any more, and the node may be freed; it
+    ///   was forgotten so many times more than it was looked up.
+    public func forget(
+        nodeid: UInt64, count: UInt64, add: (Int64) -> Int64
+    ) -> Int64? {
+        let granted = harvest(nodeid: nodeid) &- count
+        guard add(Int64(truncatingIfNeeded: granted)) <= 0 else { return nil }
+        // From here on the kernel cache grants no more.
+        let left = add(Int64(truncatingIfNeeded: retire(nodeid: nodeid)))
+        return left > 0 ? nil : -left
+    }
+
     /// LOOKUPs of `nodeid` that the kernel answered since the last call: to be added to its nlookup
     /// before a FORGET is subtracted.
-    public func harvest(nodeid: UInt64) -> UInt64 {
+    private func harvest(nodeid: UInt64) -> UInt64 {
         cache?.harvest(nodeid: nodeid, retire: false) ?? 0
     }
 
     /// As `harvest`, and no further LOOKUP is granted until `nodeid` is published again: call it
     /// when nlookup would drop to 0, and free the node only if this too returns 0.
-    public func retire(nodeid: UInt64) -> UInt64 {
+    private func retire(nodeid: UInt64) -> UInt64 {
         cache?.harvest(nodeid: nodeid, retire: true) ?? 0
     }
 }

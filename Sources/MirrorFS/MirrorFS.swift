@@ -189,14 +189,10 @@ public final class MirrorFS: FileSystem {
         let id = node.id
         // Removed since it was found: its identity may belong to another node by now.
         guard node.isKnown.load(ordering: .relaxed) else { return }
-        let granted = hold.harvest(nodeid: id) &- count
-        guard node.add(lookups: Int64(truncatingIfNeeded: granted)) <= 0 else { return }
-        // From here on the kernel cache grants no more.
-        let late = hold.retire(nodeid: id)
-        let left = node.add(lookups: Int64(truncatingIfNeeded: late))
-        guard left <= 0 else { return }
-        if left < 0, !miscounted.exchange(true, ordering: .relaxed) {
-            log.error("the kernel forgot node \(id) \(-left) times more than it looked it up")
+        let excess = hold.forget(nodeid: id, count: count) { node.add(lookups: $0) }
+        guard let excess else { return }
+        if excess > 0, !miscounted.exchange(true, ordering: .relaxed) {
+            log.error("the kernel forgot node \(id) \(excess) times more than it looked it up")
         }
         guard nodes.removeUnlessUsed(node) else { return }
         options.watcher?.uncover(node.coverage)

@@ -39,7 +39,7 @@ public final class StoreMount<S: Store> {
         _ store: S, at path: FilePath, options: StoreMountOptions = StoreMountOptions()
     ) throws(StoreMountError) {
         // Before there are other threads: only `run` takes the signals that end it.
-        Self.holdSignals()
+        Session.holdEndingSignals()
         let nodes = StoreNodes(root: store.root)
         let notifier = Notifier()
         self.notifier = notifier
@@ -87,13 +87,6 @@ public final class StoreMount<S: Store> {
         } catch {
             throw StoreMountError("\(error)")
         }
-    }
-
-    private static func holdSignals() {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 
     /// Ends `run`, from any thread.

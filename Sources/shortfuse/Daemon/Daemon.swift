@@ -157,10 +157,7 @@ struct Daemon {
     /// From here on only the session's loop takes the signals that end the daemon: there is one way
     /// out, and it cleans up.
     private static func holdSignals() {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
-        sigprocmask(SIG_BLOCK, &signals, nil)
+        Session.holdEndingSignals()
         // A parent that went away shows as an error of write(2).
         signal(SIGPIPE, SIG_IGN)
     }
