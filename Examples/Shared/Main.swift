@@ -15,8 +15,10 @@ struct Main {
         guard arguments[1] == "serve" else {
             var options = StoreMountOptions.fromEnvironment
             options.hasLease = true
+            let path = arguments[2]
             StoreMount.serve(
-                Client(server: arguments[2]), at: arguments.dropFirst(3).first, options: options)
+                RemoteStore(root: 1) { Wire(server: path) }, at: arguments.dropFirst(3).first,
+                options: options)
         }
         let lease = arguments.dropFirst(3).first.flatMap(Double.init) ?? 4
         do {

@@ -16,7 +16,7 @@ actor Server {
     private let leases: LeaseKeeper<Key, Int>
     private var tree = MemoryTree()
     /// Sent to from anywhere.
-    private let clients = Mutex<[Int: Wire]>([:])
+    private let clients = Mutex<[Int: Wire<Reply, Question>]>([:])
     private var lastClient = 0
     /// How often each client was told of a node, which it may have open when its last name is gone.
     private var known: [Int: [Int: Int]] = [:]
@@ -28,7 +28,7 @@ actor Server {
         let server = Server(leaseSeconds: leaseSeconds)
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         unlink(path)
-        guard Wire.with(path, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
+        guard withAddress(path, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
             throw Errno(rawValue: errno)
         }
         while true {
@@ -39,18 +39,18 @@ actor Server {
         }
     }
 
-    private static func receive(_ wire: Wire, _ server: Server) {
-        let (stream, input) = AsyncStream<Message<Question>>.makeStream()
+    private static func receive(_ wire: Wire<Reply, Question>, _ server: Server) {
+        let (stream, input) = AsyncStream<RemoteMessage<Question>>.makeStream()
         Task {
             let client = await server.add(wire)
             for await message in stream { await server.take(message, from: client) }
             await server.remove(client)
         }
-        while let message = wire.receive(Question.self) { input.yield(message) }
+        while let message = wire.receive() { input.yield(message) }
         input.finish()
     }
 
-    private func add(_ wire: Wire) -> Int {
+    private func add(_ wire: Wire<Reply, Question>) -> Int {
         lastClient += 1
         clients.withLock { $0[lastClient] = wire }
         return lastClient
@@ -71,16 +71,16 @@ actor Server {
     }
 
     /// Questions are taken in order, and answered in any.
-    private func take(_ message: Message<Question>, from client: Int) async {
+    private func take(_ message: RemoteMessage<Question>, from client: Int) async {
         switch message.body {
         case .extendLease:
             let length = await leases.extend(client)
-            send(Message(number: message.number, body: .lease(length)), to: client)
+            send(RemoteMessage(.lease(length), number: message.number), to: client)
         case .dropped(let recall): await leases.dropped(recall, by: client)
         case .forget(let node, let times): forget(node, by: client, times: times)
         default:
             Task {
-                var reply = Message(number: message.number, body: Reply.none)
+                var reply = RemoteMessage(Reply.nothing, number: message.number)
                 do throws(Errno) {
                     (reply.body, reply.data) = try await answer(message, client)
                 } catch {
@@ -91,12 +91,12 @@ actor Server {
         }
     }
 
-    private nonisolated func send(_ message: Message<Reply>, to client: Int) {
+    private nonisolated func send(_ message: RemoteMessage<Reply>, to client: Int) {
         clients.withLock { $0[client] }?.send(message)
     }
 
     private func answer(
-        _ message: Message<Question>, _ client: Int
+        _ message: RemoteMessage<Question>, _ client: Int
     ) async throws(Errno) -> (Reply, [UInt8]) {
         switch message.body {
         case .attributes(let node):
@@ -113,14 +113,17 @@ actor Server {
         case .extendedAttribute(let name, let node):
             await leases.hold([.node(node)], by: client)
             let value = try tree.node(node).extended[name]
-            return (value == nil ? .none : .data, value ?? [])
+            return (value == nil ? .nothing : .data, value ?? [])
         case .extendedAttributeNames(let node):
             await leases.hold([.node(node)], by: client)
             return (.names(Array(try tree.node(node).extended.keys)), [])
         case .change(let change, let caller):
-            let made = try await make(change.adding(message.data), by: caller)
+            let made = try await make(change, by: caller)
             if case .setAttributes = change { return (.found(tree.found(made)), []) }
             return (tell(client, of: made), [])
+        case .write(let file, let offset, let caller):
+            _ = try await make(.write(file, message.data, at: offset), by: caller)
+            return (.nothing, [])
         default: throw .noFunction
         }
     }
@@ -149,7 +152,7 @@ actor Server {
         let messages = LeaseKeeper<Key, Int>.Messages(
             recall: { client, number in
                 let body = Reply.recall(number, concerns.withLock { $0 })
-                self.send(Message(number: 0, body: body), to: client)
+                self.send(RemoteMessage(body), to: client)
             }, cutOff: { client in self.clients.withLock { $0[client] }?.end() })
         let keys = await leases.begin(messages) {
             let now = await self.concerns(change)
