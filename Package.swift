@@ -40,7 +40,8 @@ let package = Package(
         .target(name: "CShortfuseABI", cSettings: cSettings),
         // One C shim per library; each export has a comment with its reason.
         .target(
-            name: "CFuse3", cSettings: cSettings, linkerSettings: [.linkedLibrary("fuse3")]),
+            name: "CFuse3", dependencies: ["CLinux"], cSettings: cSettings,
+            linkerSettings: [.linkedLibrary("fuse3")]),
         .target(
             name: "CLibBPF", dependencies: ["CShortfuseABI"], cSettings: cSettings,
             linkerSettings: [

@@ -14,11 +14,6 @@ public final class Notifier: @unchecked Sendable {
 
     public init() {}
 
-    /// For a process that has /dev/fuse of a connection open and serves nothing.
-    public init(owning device: FileDescriptor) {
-        self.device.store(device.rawValue, ordering: .sequentiallyConsistent)
-    }
-
     deinit { stop(closing: true) }
 
     /// Begins to notify the connection of `session`, which is mounted; before, nothing is sent.
@@ -59,6 +54,13 @@ public final class Notifier: @unchecked Sendable {
     /// The same by a thread that has `device` in a descriptor table of its own.
     static func dropAttributes(of node: NodeID, _ device: FileDescriptor) -> Bool {
         dropInode(node, pages: false, device)
+    }
+
+    /// Drops the attributes of the root and of all of `nodes`, so that no path leads into the mount any
+    /// more. Waits for nobody.
+    public func dropAttributes(of nodes: KnownNodes) {
+        guard let descriptor else { return }
+        _ = cfuse3_drop_nodes(descriptor.rawValue, nodes.file.fd.rawValue, 0)
     }
 
     /// Drops the attributes of `node`, and its pages or its listing. Waits for pages that are being

@@ -21,6 +21,7 @@ public final class StoreMount<S: Store> {
     private let cache: KernelCache?
     private let engine: StoreFS<S>
     private let notifier: Notifier
+    private let guardian: Guardian
     private var hasEnded = false
 
     /// Mounts `store` at `path`, an existing directory. Nothing is answered before `run`.
@@ -40,7 +41,13 @@ public final class StoreMount<S: Store> {
     ) throws(StoreMountError) {
         // Before there are other threads: only `run` takes the signals that end it.
         Session.holdEndingSignals()
-        let nodes = StoreNodes(root: store.root)
+        let known: KnownNodes
+        do throws(SessionError) {
+            known = try KnownNodes()
+        } catch {
+            throw StoreMountError("\(path): \(error)")
+        }
+        let nodes = StoreNodes(root: store.root, known: known)
         let notifier = Notifier()
         self.notifier = notifier
         let (cache, kernel, reason) = try Self.accelerate(options, nodes)
@@ -52,8 +59,11 @@ public final class StoreMount<S: Store> {
         self.engine = engine
         store.begin(engine.sink)
         do {
+            var sessionOptions = options.session(isReadOnly: store.isReadOnly)
+            // At once: the guardian waits for this process to end.
+            sessionOptions.ended = { notifier.dropAttributes(of: known) }
             session = try Session(
-                engine, options: options.session(isReadOnly: store.isReadOnly),
+                engine, options: sessionOptions,
                 counters: try options.countersPath.map { try Self.counters(at: $0) },
                 log: options.log)
             try session.mount(at: path)
@@ -61,6 +71,8 @@ public final class StoreMount<S: Store> {
                 try notifier.start(session.deviceFD)
                 engine.start(
                     try CacheDropper(notifier) { [weak nodes] in nodes?.node($0) == nil })
+                guardian = try Guardian(
+                    mountpoint: path, device: session.deviceFD, nodes: known, log: options.log)
                 if let cache, let kernel {
                     try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
                 }
@@ -98,6 +110,8 @@ public final class StoreMount<S: Store> {
         engine.stop()
         notifier.stop()
         session.unmount()
+        // Who has a file open, or works there, still has the mount.
+        guardian.release()
         cache?.close()
     }
 

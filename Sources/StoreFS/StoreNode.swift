@@ -43,8 +43,11 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
     }
 
     private let tables: Mutex<Tables>
+    private let known: KnownNodes?
 
-    init(root: ID) {
+    /// - Parameter known: kept at which nodes there are, for another process to read.
+    init(root: ID, known: KnownNodes? = nil) {
+        self.known = known
         let node = StoreNode(nodeid: rootNodeID, id: root)
         tables = Mutex(Tables(byNodeID: [rootNodeID: node], byID: [root: node]))
     }
@@ -69,6 +72,7 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
             node.finds = 1
             tables.byNodeID[node.nodeid] = node
             tables.byID[id] = node
+            known?.insert(node.nodeid)
             return (node, true)
         }
     }
@@ -81,6 +85,7 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
             node.isKnown.store(false, ordering: .relaxed)
             tables.byNodeID[node.nodeid] = nil
             tables.byID[node.id] = nil
+            known?.remove(node.nodeid)
             return node.finds
         }
     }

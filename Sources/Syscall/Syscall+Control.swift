@@ -4,15 +4,14 @@ import SystemPackage
 
 /// The file attributes that lsattr(1) and xfs_io(8) show: ioctl_iflags(2), ioctl_xfs_fsgetxattr(2).
 extension Syscall {
-    /// Aborts FUSE connection `number`, the minor number of its `st_dev`: all requests end with
-    /// `ECONNABORTED`, all later ones with `ENOTCONN`. By the control file system
+    /// The file that aborts FUSE connection `number` (the minor number of its `st_dev`) when something is
+    /// written to it, and never another one that gets the same number later: all requests end with
+    /// `ECONNABORTED`, all later ones with `ENOTCONN`. In the control file system
     /// (Documentation/filesystems/fuse.rst), which need not be mounted unless this is an ordinary user.
     /// - Throws: `ENOENT` without such a connection; `EPERM`, `ENODEV` without the control file system.
-    public static func abortFuseConnection(_ number: UInt32) throws(Errno) {
+    public static func openFuseAbort(_ number: UInt32) throws(Errno) -> FileDescriptor {
         let control = Descriptor(owning: try openFuseControl())
-        let file = Descriptor(
-            owning: try open(at: control.fd, "\(number)/abort", flags: O_WRONLY))
-        _ = try retrying { Glibc.write(file.fd.rawValue, "1", 1) }
+        return try open(at: control.fd, "\(number)/abort", flags: O_WRONLY)
     }
 
     private static func openFuseControl() throws(Errno) -> FileDescriptor {

@@ -22,6 +22,13 @@ extension Syscall {
         return UInt64(limit.rlim_cur)
     }
 
+    /// getcwd(3).
+    public static func workingDirectory() throws(Errno) -> FilePath {
+        guard let path = getcwd(nil, 0) else { throw Errno(rawValue: errno) }
+        defer { free(path) }
+        return FilePath(platformString: path)
+    }
+
     /// What posix_spawn(3) starts with `actions` gets no descriptor from `first` on.
     public static func closeAll(
         from first: CInt, in actions: inout posix_spawn_file_actions_t

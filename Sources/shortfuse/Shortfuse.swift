@@ -38,7 +38,7 @@ struct Shortfuse: ParsableCommand {
         version: version,
         subcommands: [
             Mount.self, Unmount.self, Attach.self, Detach.self, Status.self, Stats.self,
-            Metrics.self, Warm.self, Doctor.self, Ask.self, Guard.self,
+            Metrics.self, Warm.self, Doctor.self, Ask.self,
         ])
 }
 

@@ -64,6 +64,34 @@ struct cfuse3_inc_epoch {
 };
 struct cfuse3_inc_epoch cfuse3_inc_epoch_message(void);
 
+/*
+ * Drops what the kernel keeps of the root and of all nodes in the file `nodes`, one bit each, with
+ * the lowest first. With `pages` also their pages, for which it may have to wait. -1: there is no
+ * such mount. In C for the guardian, which has no Swift.
+ */
+int cfuse3_drop_nodes(int device, int nodes, int pages);
+
+/* What a guardian is given: descriptors from CFUSE3_GUARDIAN_FIRST on; `abort` may be -1. */
+enum {
+	CFUSE3_GUARDIAN_FIRST = 7
+};
+struct cfuse3_guardian {
+	/* /dev/fuse of the mount. */
+	int device;
+	/* As above. */
+	int nodes;
+	/* The connection's file of this name in the control file system. */
+	int abort;
+	const char *mountpoint;
+	/* Its st_dev, in decimal. */
+	const char *number;
+};
+/*
+ * Starts this program as a guardian, and waits until it is there. It does its work when the other
+ * end of `line` is closed, or sends no more. Returns its process; -1 with errno.
+ */
+pid_t cfuse3_start_guardian(const struct cfuse3_guardian *guardian, int *line);
+
 /* Receives each message of libfuse, formatted, without its newline. `level`: syslog(3) numbers. */
 typedef void (*cfuse3_log_sink)(int level, const char *message);
 

@@ -36,10 +36,6 @@ enum LeastPrivilege {
         return kept
     }
 
-    /// For a guardian: the abort file of a connection (fusectl is mounted for that), umount(2), and the way to
-    /// the mountpoint.
-    static let ofGuardian: CapabilitySet = [.sysAdmin, .dacReadSearch]
-
     /// For `attach`, once it is attached: what the kernel answers from needs nothing but open files, and
     /// state and pins belong to user 0.
     static let ofAttachment: CapabilitySet = []

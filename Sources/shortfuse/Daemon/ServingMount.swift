@@ -21,7 +21,7 @@ final class ServingMount {
         cache = nil
         let plan = try NativeCachePlan(daemon, isAccelerated: false)
         try plan.checkOpens(daemon)
-        let known = plan.caches == nil ? nil : KnownNodes()
+        let known = plan.caches == nil ? nil : try KnownNodes()
         kernelCacheReason = plan.reason
         notifier = plan.notifier
         let mirror: MirrorFS
@@ -52,7 +52,7 @@ final class ServingMount {
         }
         kernelCacheReason = plan.reason
         notifier = plan.notifier
-        let known = plan.caches == nil ? nil : KnownNodes()
+        let known = plan.caches == nil ? nil : try KnownNodes()
         let nodes = NodeTable(gauge: counters.nodes, known: known)
         let cache = try KernelCache(
             options: .init(
@@ -94,7 +94,7 @@ final class ServingMount {
         self.dropper = dropper
         if let known {
             guardian = try Guardian(
-                mountpoint: daemon.plan.mountpoint, device: session.deviceFD, nodes: known.file.fd,
+                mountpoint: daemon.plan.mountpoint.filePath, device: session.deviceFD, nodes: known,
                 log: daemon.log)
         }
         try mirror.followSource(daemon.options.sourceChanges, dropper: dropper)
@@ -138,7 +138,7 @@ final class ServingMount {
             let notifier = plan.notifier
             // At once: the guardian waits for this process to end, which a call in SOURCE may delay.
             sessionOptions.ended = {
-                _ = KnownNodes.dropAttributes(of: known.file.fd, by: notifier)
+                notifier.dropAttributes(of: known)
             }
         }
         let session = try Session(

@@ -149,21 +149,6 @@ enum DeadMount {
         }
     }
 
-    /// Aborts FUSE connection `number`, the minor number of its `st_dev`, which was mounted at
-    /// `mountpoint`.
-    /// - Returns: false if there is no way.
-    static func abort(_ number: UInt32, mountedAt mountpoint: Path) -> Bool {
-        if (try? Syscall.abortFuseConnection(number)) != nil { return true }
-        let device = Syscall.device(major: 0, minor: number)
-        guard let top = try? MountTable.top(at: mountpoint), top.device == device,
-            let root = try? Syscall.open(mountpoint.cString, flags: Syscall.openPath | O_NOFOLLOW)
-        else { return false }
-        defer { Syscall.close(root) }
-        // umount(8) with --force aborts first, and then fails, because the mount is open.
-        return umount2(mountpoint.cString, CInt(MNT_FORCE) | umountNoFollow) == 0
-            || Errno.last != .notPermitted
-    }
-
     /// UMOUNT_NOFOLLOW, typed.
     static let umountNoFollow = CInt(UMOUNT_NOFOLLOW)
 }
