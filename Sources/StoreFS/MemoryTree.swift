@@ -15,6 +15,9 @@ public struct MemoryTree: Sendable {
         public fileprivate(set) var extended: [String: [UInt8]] = [:]
     }
 
+    /// Bytes that a file can have. More: `EFBIG`.
+    public static let maxFileSize = Int64(1) << 30
+
     public private(set) var nodes = [1: Node(attributes: directory(1, 0o755))]
     private var last = 1
 
@@ -79,7 +82,7 @@ public struct MemoryTree: Sendable {
         switch change {
         case .make(let name, let directory, let new, let permissions):
             guard try child(name, of: directory) == nil else { throw .fileExists }
-            return add(name, to: directory, make(new, permissions, caller))
+            return add(name, to: directory, make(new, permissions, caller, in: try node(directory)))
         case .link(let number, let name, let directory):
             guard try child(name, of: directory) == nil else { throw .fileExists }
             guard try node(number).attributes.links > 0 else { throw .noSuchFileOrDirectory }
@@ -95,11 +98,15 @@ public struct MemoryTree: Sendable {
             try rename(old, from, new, to, mode)
         case .setAttributes(let number, let changes):
             _ = try node(number)
+            try checkSize(changes.size ?? 0)
             touch(number) { $0.set(changes) }
             return number
         case .write(let number, let data, let offset):
-            _ = try node(number)
-            touch(number) { $0.write(data, at: offset.map { Int($0) } ?? $0.data.count) }
+            let end = try node(number).data.count
+            let start = offset ?? Int64(end)
+            try checkSize(start)
+            try checkSize(start + Int64(data.count))
+            touch(number) { $0.write(data, at: Int(start)) }
         case .setExtendedAttribute(let number, let name, let value, let mode):
             let isThere = try node(number).extended[name] != nil
             if mode == .creating, isThere { throw .fileExists }
@@ -109,8 +116,12 @@ public struct MemoryTree: Sendable {
         return nil
     }
 
+    private func checkSize(_ size: Int64) throws(Errno) {
+        guard (0...Self.maxFileSize).contains(size) else { throw .fileTooLarge }
+    }
+
     private mutating func make(
-        _ new: NewNode, _ permissions: mode_t, _ caller: Caller
+        _ new: NewNode, _ permissions: mode_t, _ caller: Caller, in directory: Node
     ) -> Int {
         last += 1
         var node = Node(attributes: Self.directory(last, permissions))
@@ -125,6 +136,11 @@ public struct MemoryTree: Sendable {
         }
         if node.attributes.kind != .directory { node.attributes.links = 1 }
         (node.attributes.uid, node.attributes.gid) = (caller.uid, caller.gid)
+        // inode(7): below a directory with the set-group-ID bit.
+        if directory.attributes.permissions & S_ISGID != 0 {
+            node.attributes.gid = directory.attributes.gid
+            if node.attributes.kind == .directory { node.attributes.permissions |= S_ISGID }
+        }
         nodes[last] = node
         return last
     }
@@ -178,6 +194,7 @@ public struct MemoryTree: Sendable {
         }
         let more = links(number) - links(nodes[directory]?.children[name])
         touch(directory) {
+            $0.attributes.modified = $0.attributes.changed
             $0.children[name] = number
             $0.attributes.links = UInt64(Int($0.attributes.links) + more)
         }
@@ -193,7 +210,6 @@ public struct MemoryTree: Sendable {
         guard var node = nodes[number] else { return }
         let time = Timestamp.now(after: node.attributes.changed)
         node.attributes.changed = time
-        if node.attributes.kind == .directory { node.attributes.modified = time }
         change(&node)
         nodes[number] = node
     }

@@ -1,4 +1,5 @@
 import FuseSession
+import SystemPackage
 import Testing
 
 @testable import StoreFS
@@ -17,6 +18,37 @@ import Testing
         #expect(attributes.uid == 3 && attributes.gid == 4 && attributes.permissions == 0o640)
         #expect(throws: (any Error).self) {
             try tree.apply(.make(a, in: 1, .file, permissions: 0o640), by: caller)
+        }
+    }
+
+    @Test func filesHaveALimit() throws {
+        var tree = MemoryTree()
+        let number = try #require(
+            try tree.apply(.make(a, in: 1, .file, permissions: 0o640), by: caller))
+        var changes = AttributeChanges()
+        for size in [MemoryTree.maxFileSize + 1, .max, -1] {
+            changes.size = size
+            #expect(throws: Errno.fileTooLarge) {
+                try tree.apply(.setAttributes(number, changes), by: caller)
+            }
+            #expect(throws: Errno.fileTooLarge) {
+                try tree.apply(.write(number, [1], at: size), by: caller)
+            }
+        }
+    }
+
+    @Test func whatIsMadeBelowASetGroupDirectoryHasItsGroup() throws {
+        var tree = MemoryTree()
+        let directory = try #require(
+            try tree.apply(.make(a, in: 1, .directory, permissions: 0o2755), by: caller))
+        let other = Caller(uid: 5, gid: 6)
+        for new in [NewNode.file, .directory] {
+            let made = try tree.apply(.make(b, in: directory, new, permissions: 0o755), by: other)
+            let attributes = try tree.node(try #require(made)).attributes
+            #expect(attributes.uid == 5 && attributes.gid == 4)
+            #expect((attributes.permissions & 0o2000 != 0) == (attributes.kind == .directory))
+            try tree.apply(
+                .remove(b, in: directory, isDirectory: attributes.kind == .directory), by: other)
         }
     }
 

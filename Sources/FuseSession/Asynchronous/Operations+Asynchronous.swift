@@ -57,6 +57,8 @@ private func start(
 /// - Throws: `EINVAL` for what is no name: the kernel asks for "." and ".." only for NFS.
 private func fileName(_ name: UnsafePointer<CChar>?) throws(Errno) -> FileName {
     guard let name, let fileName = FileName(name) else { throw .invalidArgument }
+    // The kernel lets longer ones pass (FUSE_NAME_MAX).
+    guard fileName.bytes.count <= NAME_MAX else { throw .fileNameTooLong }
     return fileName
 }
 
