@@ -64,10 +64,19 @@ let package = Package(
                 "CBPFPrograms", "CLibBPF", "CShortfuseABI", "Syscall", logging, system,
             ],
             swiftSettings: swiftSettings),
+        // What daemons tell the commands of themselves: /run/shortfuse.
+        .target(
+            name: "MountRegistry",
+            dependencies: [
+                "CShortfuseABI", "FuseSession", "KernelCache", "Syscall", system,
+            ],
+            swiftSettings: swiftSettings),
         // A file system from a store: what an author writes, and all else done.
         .target(
             name: "StoreFS",
-            dependencies: ["FuseSession", "KernelCache", "Syscall", logging, system],
+            dependencies: [
+                "FuseSession", "KernelCache", "MountRegistry", "Syscall", logging, system,
+            ],
             swiftSettings: swiftSettings),
         .target(
             name: "MirrorFS",
@@ -76,8 +85,8 @@ let package = Package(
         .executableTarget(
             name: "shortfuse",
             dependencies: [
-                "CShortfuseABI", "FuseSession", "KernelCache", "MirrorFS", "StoreFS", "Syscall",
-                arguments, histogram, logging, system,
+                "CShortfuseABI", "FuseSession", "KernelCache", "MirrorFS", "MountRegistry",
+                "StoreFS", "Syscall", arguments, histogram, logging, system,
             ] + nio,
             swiftSettings: swiftSettings),
 
@@ -122,6 +131,9 @@ let package = Package(
             name: "KernelCacheTests", dependencies: ["CLibBPF", "KernelCache"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "MountRegistryTests", dependencies: ["MountRegistry"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "StoreFSTests", dependencies: ["FuseSession", "StoreFS"],
             swiftSettings: swiftSettings),
         .testTarget(
@@ -134,6 +146,7 @@ let package = Package(
             name: "LinearizabilityTests", dependencies: ["Linearizability", "SeededRandom"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ShortfuseTests", dependencies: ["shortfuse"], swiftSettings: swiftSettings),
+            name: "ShortfuseTests", dependencies: ["MountRegistry", "shortfuse"],
+            swiftSettings: swiftSettings),
     ]
 )

@@ -108,8 +108,8 @@ actor Server {
             return (.listed(try tree.list(directory)), [])
         case .read(let file, let offset, let count):
             await leases.hold([.node(file)], by: client)
-            return (.data, Array(try tree.node(file).data.dropFirst(Int(offset)).prefix(count)))
-        case .target(let link): return (.data, try tree.node(link).data)
+            return (.data, try tree.node(file).data.read(at: offset, count: count))
+        case .target(let link): return (.data, try tree.node(link).target)
         case .extendedAttribute(let name, let node):
             await leases.hold([.node(node)], by: client)
             let value = try tree.node(node).extended[name]

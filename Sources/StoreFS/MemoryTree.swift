@@ -9,14 +9,16 @@ public struct MemoryTree: Sendable {
         public fileprivate(set) var attributes: NodeAttributes
         /// Of a directory.
         public fileprivate(set) var children: [FileName: Int] = [:]
-        /// Of a file; of a symbolic link its target.
-        public fileprivate(set) var data: [UInt8] = []
+        /// Of a file.
+        public fileprivate(set) var data = SparseBytes()
+        /// Of a symbolic link.
+        public fileprivate(set) var target: [UInt8] = []
         /// The extended attributes.
         public fileprivate(set) var extended: [String: [UInt8]] = [:]
     }
 
     /// Bytes that a file can have. More: `EFBIG`.
-    public static let maxFileSize = Int64(1) << 30
+    public static let maxFileSize = Int64(1) << 44
 
     public private(set) var nodes = [1: Node(attributes: directory(1, 0o755))]
     private var last = 1
@@ -29,6 +31,7 @@ public struct MemoryTree: Sendable {
         attributes.links = 2
         attributes.modified = .now
         attributes.changed = attributes.modified
+        attributes.accessed = attributes.modified
         return attributes
     }
 
@@ -103,10 +106,10 @@ public struct MemoryTree: Sendable {
             return number
         case .write(let number, let data, let offset):
             let end = try node(number).data.count
-            let start = offset ?? Int64(end)
+            let start = offset ?? end
             try checkSize(start)
             try checkSize(start + Int64(data.count))
-            touch(number) { $0.write(data, at: Int(start)) }
+            touch(number) { $0.write(data, at: start) }
         case .setExtendedAttribute(let number, let name, let value, let mode):
             let isThere = try node(number).extended[name] != nil
             if mode == .creating, isThere { throw .fileExists }
@@ -131,7 +134,7 @@ public struct MemoryTree: Sendable {
         case .special(let type, let device): node.attributes.kind = .special(type, device)
         case .symlink(let target):
             node.attributes.kind = .symlink
-            node.data = target
+            node.target = target
             node.attributes.size = Int64(target.count)
         }
         if node.attributes.kind != .directory { node.attributes.links = 1 }
@@ -207,7 +210,8 @@ public struct MemoryTree: Sendable {
 
     /// Changes a node, which has other times afterwards than it ever had.
     private mutating func touch(_ number: Int, _ change: (inout Node) -> Void) {
-        guard var node = nodes[number] else { return }
+        // Taken out, so that what is large in it is changed in place.
+        guard var node = nodes.removeValue(forKey: number) else { return }
         let time = Timestamp.now(after: node.attributes.changed)
         node.attributes.changed = time
         change(&node)
@@ -216,11 +220,9 @@ public struct MemoryTree: Sendable {
 }
 
 extension MemoryTree.Node {
-    fileprivate mutating func write(_ bytes: [UInt8], at offset: Int) {
-        let end = offset + bytes.count
-        if data.count < end { data += [UInt8](repeating: 0, count: end - data.count) }
-        data.replaceSubrange(offset..<end, with: bytes)
-        attributes.size = Int64(data.count)
+    fileprivate mutating func write(_ bytes: [UInt8], at offset: Int64) {
+        data.write(bytes, at: offset)
+        attributes.size = data.count
         attributes.modified = attributes.changed
     }
 
@@ -228,10 +230,9 @@ extension MemoryTree.Node {
         if let mode = changes.mode { attributes.permissions = mode & 0o7777 }
         if let uid = changes.uid { attributes.uid = uid }
         if let gid = changes.gid { attributes.gid = gid }
-        if let size = changes.size.map({ Int($0) }) {
-            data =
-                Array(data.prefix(size)) + [UInt8](repeating: 0, count: max(size - data.count, 0))
-            attributes.size = Int64(size)
+        if let size = changes.size {
+            data.resize(to: size)
+            attributes.size = size
             attributes.modified = attributes.changed
         }
         if let time = changes.accessTime { attributes.accessed = time.stamp(attributes.changed) }

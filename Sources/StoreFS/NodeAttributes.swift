@@ -59,7 +59,7 @@ public struct NodeAttributes: Sendable, Codable {
         status.st_uid = uid
         status.st_gid = gid
         status.st_size = off_t(size)
-        status.st_blocks = blkcnt_t((size + 511) / 512)
+        status.st_blocks = blkcnt_t(size / 512 + (size % 512 > 0 ? 1 : 0))
         status.st_blksize = 4096
         status.st_atim = accessed.time
         status.st_mtim = modified.time

@@ -2,6 +2,7 @@ import ArgumentParser
 import CShortfuseABI
 import Glibc
 import Logging
+import MountRegistry
 
 /// The root command: only help and the list of the others.
 struct Shortfuse: ParsableCommand {

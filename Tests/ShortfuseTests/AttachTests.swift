@@ -1,5 +1,6 @@
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct AttachTests {

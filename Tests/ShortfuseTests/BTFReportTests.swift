@@ -2,6 +2,7 @@ import Glibc
 import KernelCache
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct BTFReportTests {

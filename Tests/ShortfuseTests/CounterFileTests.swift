@@ -2,6 +2,7 @@ import FuseSession
 import KernelCache
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct CounterFileTests {

@@ -2,6 +2,7 @@ import FuseSession
 import Testing
 
 @testable import KernelCache
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct PrometheusTextTests {

@@ -1,6 +1,7 @@
 import MirrorFS
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct MountOptionsTests {

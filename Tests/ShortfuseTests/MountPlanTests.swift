@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 /// The checks come before anything is changed, so they need root but mount nothing.

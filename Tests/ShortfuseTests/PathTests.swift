@@ -3,6 +3,7 @@ import Glibc
 import Syscall
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 /// Valid, odd, cut short, over-long, surrogates, beyond Unicode, and what the mappings use themselves.

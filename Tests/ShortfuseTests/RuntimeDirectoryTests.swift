@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 /// A directory that goes away with the test.

@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 @Suite struct StatusTests {

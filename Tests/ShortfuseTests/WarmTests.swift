@@ -3,6 +3,7 @@ import Synchronization
 import Syscall
 import Testing
 
+@testable import MountRegistry
 @testable import shortfuse
 
 /// The walk asks a directory as it asks a mount, so these need neither a mount nor root.

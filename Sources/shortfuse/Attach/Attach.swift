@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import KernelCache
+import MountRegistry
 import SystemPackage
 
 struct Attach: ParsableCommand {

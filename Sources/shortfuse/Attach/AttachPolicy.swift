@@ -30,10 +30,3 @@ struct AttachPolicy: ExpressibleByArgument, Sendable, Equatable {
         text = argument
     }
 }
-
-/// What `status` says of a mount that is not ours.
-struct AttachedState: Codable, Equatable, Sendable {
-    var policy: String
-    /// As mountinfo has it: "fuse.sshfs".
-    var type: String
-}

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import Syscall
 import SystemPackage
 

@@ -1,6 +1,7 @@
 import Glibc
 import KernelCache
 import Logging
+import MountRegistry
 import Syscall
 import SystemPackage
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// Runs the daemon in the background: this program again, in a session of its own.

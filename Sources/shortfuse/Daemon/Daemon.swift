@@ -3,6 +3,7 @@ import Glibc
 import KernelCache
 import Logging
 import MirrorFS
+import MountRegistry
 import Syscall
 import SystemPackage
 

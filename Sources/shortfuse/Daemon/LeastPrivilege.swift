@@ -1,4 +1,5 @@
 import Logging
+import MountRegistry
 import Syscall
 
 /// The capabilities that each kind of process keeps of those that it was started with. All others go, for

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 
 /// What the daemon and its waiting parent say to each other.
 enum Word: Equatable {

@@ -1,6 +1,7 @@
 import FuseSession
 import KernelCache
 import MirrorFS
+import MountRegistry
 import StoreFS
 import SystemPackage
 

@@ -2,6 +2,7 @@ import FuseSession
 import Glibc
 import KernelCache
 import MirrorFS
+import MountRegistry
 import Syscall
 import SystemPackage
 

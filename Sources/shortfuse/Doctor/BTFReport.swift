@@ -1,4 +1,5 @@
 import KernelCache
+import MountRegistry
 
 /// What `doctor --btf` prints: whether a kernel fits, of which there are files only.
 struct BTFReport: Encodable {

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import Syscall
 
 /// What `doctor --report` writes: all that a report of a bug needs. Paths, and the names of files, are

@@ -1,5 +1,6 @@
 import Glibc
 import KernelCache
+import MountRegistry
 import SystemPackage
 
 /// What can be seen of this system, without a judgement.

@@ -1,3 +1,4 @@
+import MountRegistry
 import NIOCore
 
 /// Where a server listens, as given on the command line: ADDRESS:PORT.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 import Syscall
 
 struct Metrics: ParsableCommand {

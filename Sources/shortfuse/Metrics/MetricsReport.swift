@@ -1,5 +1,6 @@
 import FuseSession
 import KernelCache
+import MountRegistry
 
 /// All that `metrics` tells, in the text format.
 struct MetricsReport {

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import NIOCore
 import NIOHTTP1
 import NIOPosix

@@ -1,5 +1,6 @@
 import Glibc
 import KernelCache
+import MountRegistry
 
 /// One mount at one moment: what `metrics` shows of it.
 struct MountMetrics {

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// Takes mounts off: by umount2(2), and for those who may not by fusermount3(1).

@@ -1,3 +1,4 @@
+import MountRegistry
 import Syscall
 import SystemPackage
 

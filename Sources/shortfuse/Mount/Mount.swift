@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 
 struct Mount: ParsableCommand {
     enum Accelerate: String, ExpressibleByArgument, CaseIterable {

@@ -1,5 +1,6 @@
 import FuseSession
 import MirrorFS
+import MountRegistry
 import Syscall
 
 /// The options of `mount -o`, checked before anything is touched. Texts are as in `Arguments`.

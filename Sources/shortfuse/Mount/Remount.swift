@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// `mount -o remount,…`: changes the flags of a mount that is in use. All else is the daemon's, and

@@ -1,3 +1,4 @@
+import MountRegistry
 import Syscall
 
 /// The type of file system that a directory is on.

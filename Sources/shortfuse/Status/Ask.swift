@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// Asks a mount for one answer, in a process of its own: while the mount does not answer, nothing

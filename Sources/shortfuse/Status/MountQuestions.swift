@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// Finds out which mounts answer, without waiting for those that do not.

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 
 /// What a process uses, from /proc.
 struct ProcessFigures: Equatable {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 
 struct Stats: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import Glibc
 import KernelCache
+import MountRegistry
 
 /// A mount at one moment: what `stats` makes its figures of.
 struct StatsSample {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MountRegistry
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(

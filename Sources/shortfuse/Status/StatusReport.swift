@@ -1,5 +1,6 @@
 import Glibc
 import KernelCache
+import MountRegistry
 import Syscall
 import SystemPackage
 

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import Syscall
 
 /// The command line as strings that keep every byte: the parser takes strings only, and

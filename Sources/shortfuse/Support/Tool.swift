@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import Syscall
 
 /// Small programs of the system, run for what they print.

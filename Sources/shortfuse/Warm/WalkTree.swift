@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import Synchronization
 import Syscall
 import SystemPackage

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import MountRegistry
 import Synchronization
 
 struct Warm: ParsableCommand {

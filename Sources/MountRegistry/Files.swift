@@ -2,9 +2,9 @@ import Glibc
 import SystemPackage
 
 /// The few file operations that the commands share.
-enum Files {
+package enum Files {
     /// The whole file, as far as `limit` bytes. Right for /proc and /sys, whose sizes say 0.
-    static func read(_ path: Path, limit: Int = 1 << 24) throws(Errno) -> [UInt8] {
+    package static func read(_ path: Path, limit: Int = 1 << 24) throws(Errno) -> [UInt8] {
         try rethrowing { () throws -> [UInt8] in
             let file = try FileDescriptor.open(path.filePath, .readOnly, options: .closeOnExec)
             return try file.closeAfter {
@@ -21,13 +21,13 @@ enum Files {
     }
 
     /// The file's text without the white space at its ends, nil if it cannot be read.
-    static func text(_ path: Path) -> String? {
+    package static func text(_ path: Path) -> String? {
         guard let bytes = try? read(path) else { return nil }
         return trimmed(String(decoding: bytes, as: UTF8.self))
     }
 
     /// Replaces the file in one step, so that a reader sees the old text or the new one.
-    static func replace(_ path: Path, with bytes: [UInt8]) throws(Errno) {
+    package static func replace(_ path: Path, with bytes: [UInt8]) throws(Errno) {
         let new: Path = "\(path).new"
         do throws(Errno) {
             try rethrowing {
@@ -44,7 +44,7 @@ enum Files {
     }
 
     /// The names in a directory, without "." and "..".
-    static func names(in path: Path) throws(Errno) -> [Path] {
+    package static func names(in path: Path) throws(Errno) -> [Path] {
         guard let directory = opendir(path.cString) else { throw .last }
         defer { closedir(directory) }
         var names: [Path] = []
@@ -59,7 +59,7 @@ enum Files {
         return names
     }
 
-    static func exists(_ path: Path) -> Bool {
+    package static func exists(_ path: Path) -> Bool {
         access(path.cString, F_OK) == 0
     }
 
@@ -77,11 +77,11 @@ enum Files {
 
 extension Errno {
     /// The error of the libc call just made.
-    static var last: Errno { Errno(rawValue: errno) }
+    package static var last: Errno { Errno(rawValue: errno) }
 }
 
 /// `text` without white space at its ends.
-func trimmed(_ text: String) -> String {
+package func trimmed(_ text: String) -> String {
     var rest = Substring(text)
     while let first = rest.first, first.isWhitespace { rest.removeFirst() }
     while let last = rest.last, last.isWhitespace { rest.removeLast() }

@@ -6,24 +6,24 @@ import SystemPackage
 /// The file `requests`: words of 8 bytes, in the host's order, that the daemon counts in while it
 /// lives and that others read. What is there keeps its place, and what is new goes to the end: a
 /// reader takes as much as it knows.
-enum CounterLayout {
+package enum CounterLayout {
     /// Requests that reached the daemon, by opcode, from byte 0 on.
-    static let requests = 0..<RequestCounters.byteCount
+    package static let requests = 0..<RequestCounters.byteCount
     /// Nodes known: one word.
-    static let nodes = requests.upperBound..<(requests.upperBound + 8)
-    static let gauges = nodes.upperBound..<(nodes.upperBound + CacheGauges.byteCount)
-    static let latency = gauges.upperBound..<(gauges.upperBound + LatencyBuckets.byteCount)
-    static let size = latency.upperBound
+    package static let nodes = requests.upperBound..<(requests.upperBound + 8)
+    package static let gauges = nodes.upperBound..<(nodes.upperBound + CacheGauges.byteCount)
+    package static let latency = gauges.upperBound..<(gauges.upperBound + LatencyBuckets.byteCount)
+    package static let size = latency.upperBound
 }
 
 /// The daemon's side: mapped as long as the process lives.
-struct CounterFile {
-    let requests: RequestCounters
-    let nodes: UnsafeMutableRawPointer
-    let gauges: CacheGauges
-    let latency: LatencyBuckets
+package struct CounterFile {
+    package let requests: RequestCounters
+    package let nodes: UnsafeMutableRawPointer
+    package let gauges: CacheGauges
+    package let latency: LatencyBuckets
 
-    init(path: Path) throws(Failure) {
+    package init(path: Path) throws(Failure) {
         let file = open(path.cString, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else {
             throw Failure("\(path): \(RuntimeDirectory.describe(Errno.last))")
@@ -46,22 +46,22 @@ struct CounterFile {
 }
 
 /// The readers' side: what a `CounterFile` said at one moment. What its daemon did not count is 0.
-struct CounterSnapshot: Sendable {
+package struct CounterSnapshot: Sendable {
     private var words = [UInt64](repeating: 0, count: CounterLayout.size / 8)
 
     /// All zeros if there is no such file.
-    init(path: Path) {
+    package init(path: Path) {
         let bytes = (try? Files.read(path, limit: CounterLayout.size)) ?? []
         words.withUnsafeMutableBytes { $0.copyBytes(from: bytes.prefix($0.count)) }
     }
 
     /// By opcode.
-    var requests: ArraySlice<UInt64> { words(CounterLayout.requests) }
-    var nodes: UInt64 { words[CounterLayout.nodes.lowerBound / 8] }
+    package var requests: ArraySlice<UInt64> { words(CounterLayout.requests) }
+    package var nodes: UInt64 { words[CounterLayout.nodes.lowerBound / 8] }
     /// By bucket.
-    var latency: [UInt64] { Array(words(CounterLayout.latency)) }
+    package var latency: [UInt64] { Array(words(CounterLayout.latency)) }
 
-    subscript(gauge: CacheGauges.Name) -> UInt64 {
+    package subscript(gauge: CacheGauges.Name) -> UInt64 {
         words[CounterLayout.gauges.lowerBound / 8 + gauge.rawValue]
     }
 

@@ -1,14 +1,5 @@
 import Glibc
 
-/// Why a command cannot do its work: one line that names the thing and the mend.
-struct Failure: Error, Equatable, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) {
-        self.description = description
-    }
-}
-
 /// Writes to standard error and exits with 1.
 func fail(_ message: String) -> Never {
     warn(message)

@@ -1,17 +1,17 @@
 import FuseSession
 
 /// What the kernel and the daemon agreed on at INIT, in the state and in `status`.
-struct ConnectionState: Codable, Equatable, Sendable {
+package struct ConnectionState: Codable, Equatable, Sendable {
     /// "7.45": of <linux/fuse.h>.
-    var protocolVersion: String
+    package var protocolVersion: String
     /// As fuse_common.h names them, in lower case.
-    var capabilities: [String]
+    package var capabilities: [String]
     /// Bytes.
-    var maxWrite: UInt32
+    package var maxWrite: UInt32
     /// Bytes.
-    var maxReadahead: UInt32
+    package var maxReadahead: UInt32
 
-    enum CodingKeys: String, CodingKey {
+    package enum CodingKeys: String, CodingKey {
         case protocolVersion = "protocol"
         case capabilities
         case maxWrite = "max_write"
@@ -19,7 +19,7 @@ struct ConnectionState: Codable, Equatable, Sendable {
     }
 
     /// For people.
-    var lines: [String] {
+    package var lines: [String] {
         [
             "protocol \(protocolVersion), max_write \(maxWrite), max_readahead \(maxReadahead)",
             "capabilities: " + capabilities.joined(separator: " "),
@@ -28,7 +28,7 @@ struct ConnectionState: Codable, Equatable, Sendable {
 }
 
 extension ConnectionState {
-    init(_ agreement: Agreement) {
+    package init(_ agreement: Agreement) {
         protocolVersion = "\(agreement.protocolVersion.major).\(agreement.protocolVersion.minor)"
         capabilities = agreement.capabilities.names
         maxWrite = agreement.maxWrite

@@ -1,3 +1,4 @@
+import CShortfuseABI
 import FoundationEssentials
 import Glibc
 import KernelCache
@@ -10,17 +11,17 @@ import SystemPackage
 ///
 /// Whatever is removed here is removed under one lock and only if its daemon is gone, or by that
 /// daemon itself.
-struct RuntimeDirectory: Sendable {
+package struct RuntimeDirectory: Sendable {
     /// SHORTFUSE_RUNTIME_DIRECTORY, an absolute path, or /run/shortfuse. Commands see only the mounts that
     /// were made with the same; the maps are pinned in a directory named after it.
-    static let defaultRoot: Path =
+    package static let defaultRoot: Path =
         environmentRoot
         ?? (OrdinaryUser.isCurrent ? OrdinaryUser.runtimeDirectory : "/run/shortfuse")
 
     private static let variable = "SHORTFUSE_RUNTIME_DIRECTORY"
     private static let environmentRoot = getenv(variable).map { Path(cString: $0) }
 
-    static func checkEnvironment() throws(Failure) {
+    package static func checkEnvironment() throws(Failure) {
         guard let path = environmentRoot else { return }
         guard path.isAbsolute, Paths.split(path) != nil else {
             throw Failure("\(variable)=\(path): give the absolute path of a directory, or unset it")
@@ -43,30 +44,30 @@ struct RuntimeDirectory: Sendable {
         if environmentRoot == nil, found.st_mode & 0o077 != 0 { chmod(root.cString, 0o700) }
     }
 
-    let root: Path
-    let name: Path
+    package let root: Path
+    package let name: Path
 
-    init(mountpoint: Path, root: Path = defaultRoot) {
+    package init(mountpoint: Path, root: Path = defaultRoot) {
         self.init(name: Path(MountName(mountpoint: mountpoint).description), root: root)
     }
 
-    init(name: Path, root: Path) {
+    package init(name: Path, root: Path) {
         self.name = name
         self.root = root
     }
 
-    var path: Path { "\(root)/\(name)" }
-    var requestsPath: Path { "\(path)/requests" }
-    var logPath: Path { "\(path)/log" }
-    var pins: String { "\(Self.pinRoot)/\(name)" }
+    package var path: Path { "\(root)/\(name)" }
+    package var requestsPath: Path { "\(path)/requests" }
+    package var logPath: Path { "\(path)/log" }
+    package var pins: String { "\(Self.pinRoot)/\(name)" }
 
-    static let pinRoot =
+    package static let pinRoot =
         environmentRoot.map { PinDirectory.root + "-" + MountName(mountpoint: $0).description }
         ?? PinDirectory.root
     private var statePath: Path { "\(path)/state.json" }
 
     /// All that exist, also those of dead daemons and those moved aside.
-    static func all(root: Path = defaultRoot) throws(Failure) -> [RuntimeDirectory] {
+    package static func all(root: Path = defaultRoot) throws(Failure) -> [RuntimeDirectory] {
         do {
             return try Files.names(in: root).filter { $0 != lockName }.sorted().map {
                 RuntimeDirectory(name: $0, root: root)
@@ -81,7 +82,7 @@ struct RuntimeDirectory: Sendable {
     // MARK: State
 
     /// Nil where there is none.
-    func state() throws(Failure) -> MountState? {
+    package func state() throws(Failure) -> MountState? {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(statePath)
@@ -99,14 +100,14 @@ struct RuntimeDirectory: Sendable {
             }
             let mend = mounted.map { "unmount it first: umount \($0.mountpoint), then " } ?? ""
             throw Failure(
-                "\(statePath): not a state of shortfuse \(Shortfuse.version); "
+                "\(statePath): not a state of shortfuse \(SHORTFUSE_VERSION); "
                     + "unmount it with the version that mounted it, or \(mend)remove \(path)")
         }
     }
 
     /// Makes the directory this process's own, or says whose it is. Leftovers of a dead daemon must
     /// be gone already, see `clearLeftovers`.
-    func claim(_ state: MountState) throws(Failure) {
+    package func claim(_ state: MountState) throws(Failure) {
         try withLock { () throws(Failure) in
             try makeWay()
             removeFiles()
@@ -123,7 +124,7 @@ struct RuntimeDirectory: Sendable {
     }
 
     /// Changes the state of `process`, wherever it is by now. Does nothing if there is none.
-    func update(
+    package func update(
         of process: ProcessIdentity = .current, _ change: (inout MountState) -> Void
     ) throws(Failure) {
         try withLock { () throws(Failure) in
@@ -135,7 +136,7 @@ struct RuntimeDirectory: Sendable {
     }
 
     /// Replaces the state. Only for the daemon that claimed the directory.
-    func write(_ state: MountState) throws(Failure) {
+    package func write(_ state: MountState) throws(Failure) {
         do {
             try Files.replace(statePath, with: try JSON.encode(state))
         } catch let error as Errno {
@@ -148,7 +149,7 @@ struct RuntimeDirectory: Sendable {
     // MARK: Removal
 
     /// The end of a daemon: removes what it claimed, and nothing if another one claimed it since.
-    func release() throws(Failure) {
+    package func release() throws(Failure) {
         try withLock { () throws(Failure) in
             try find(.current)?.place.removeFiles()
             sweepAside()
@@ -158,7 +159,7 @@ struct RuntimeDirectory: Sendable {
     /// Removes state and pins that a dead daemon left; `detach` is to take its mount away first.
     /// Does nothing if there are none. A daemon that lives without a mount makes way; throws if it
     /// has one.
-    func clearLeftovers(detach: () throws(Failure) -> Void) throws(Failure) {
+    package func clearLeftovers(detach: () throws(Failure) -> Void) throws(Failure) {
         guard Files.exists(path) || Files.exists(Path(pins)) || !allAside.isEmpty else { return }
         try withLock { () throws(Failure) in
             try makeWay()
@@ -169,7 +170,7 @@ struct RuntimeDirectory: Sendable {
     }
 
     /// Removes what a process that held an attachment left: there is no mount of its own.
-    func clearAttached() throws(Failure) {
+    package func clearAttached() throws(Failure) {
         guard Files.exists(path) || Files.exists(Path(pins)) else { return }
         try withLock { () throws(Failure) in
             guard try state()?.process.isAlive != true else { return }
@@ -178,7 +179,7 @@ struct RuntimeDirectory: Sendable {
     }
 
     /// All of a daemon that has ended.
-    func removeWithPins() {
+    package func removeWithPins() {
         PinDirectory.remove(pins)
         removeFiles()
     }
@@ -196,7 +197,7 @@ struct RuntimeDirectory: Sendable {
     private static let lockName: Path = ".lock"
 
     /// The error and its mend.
-    static func describe(_ error: Errno) -> String {
+    package static func describe(_ error: Errno) -> String {
         let mend =
             switch error {
             case .permissionDenied, .notPermitted: "run this as root"
@@ -211,7 +212,7 @@ struct RuntimeDirectory: Sendable {
 
     /// One at a time among all shortfuse processes. Held for moments only; the kernel lets go of it
     /// if its holder dies.
-    func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
+    package func withLock<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
         guard mkdir(root.cString, 0o700) == 0 || errno == EEXIST else {
             throw Failure("\(root): \(Self.describe(Errno.last))")
         }

@@ -1,12 +1,9 @@
 import Glibc
+import MountRegistry
 import Syscall
 import SystemPackage
 
-/// A user who is not root mounts through fusermount3(1), which is set-user-ID root and decides what users
-/// may. Whatever is done in SOURCE is done by this user.
-enum OrdinaryUser {
-    static var isCurrent: Bool { geteuid() != 0 }
-
+extension OrdinaryUser {
     /// What such a mount has not, for whoever made it and for `status`.
     static var limits: String {
         "mounted by user \(geteuid()), not by root: no maps in the kernel, and whatever anybody does here "
@@ -66,13 +63,5 @@ enum OrdinaryUser {
     /// - Parameter text: of fuse.conf(5).
     static func permitsOthers(_ text: String) -> Bool {
         text.split(separator: "\n").contains { trimmed(String($0)) == "user_allow_other" }
-    }
-
-    /// The directory for the state of this user's mounts: `$XDG_RUNTIME_DIR/shortfuse`, or where systemd
-    /// would have it.
-    static var runtimeDirectory: Path {
-        let given = getenv("XDG_RUNTIME_DIR").map { Path(cString: $0) }
-        let parent = given.flatMap { $0.isAbsolute ? $0 : nil } ?? "/run/user/\(geteuid())"
-        return "\(parent)/shortfuse"
     }
 }

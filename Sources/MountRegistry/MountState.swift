@@ -1,33 +1,34 @@
+import CShortfuseABI
 import FoundationEssentials
 import Glibc
 
 /// What a daemon tells the other commands about itself: `state.json` in its runtime directory.
-struct MountState: Codable, Equatable, Sendable {
-    var process: ProcessIdentity
-    var source: Path
-    var mountpoint: Path
-    var accelerated: Bool
+package struct MountState: Codable, Equatable, Sendable {
+    package var process: ProcessIdentity
+    package var source: Path
+    package var mountpoint: Path
+    package var accelerated: Bool
     /// Why not accelerated.
-    var reason: String?
+    package var reason: String?
     /// Why the kernel's own caches are not in use; nil if they are.
-    var kernelCacheReason: String?
+    package var kernelCacheReason: String?
     /// Where the maps are pinned, accelerated or not.
-    var pins: String
+    package var pins: String
     /// As given with -o, one by one.
-    var options: [String]
-    var version: String
-    var started: String
+    package var options: [String]
+    package var version: String
+    package var started: String
     /// Nil until the kernel's first request.
-    var connection: ConnectionState?
+    package var connection: ConnectionState?
     /// Of somebody else's mount that `attach` answers for; nil of our own.
-    var attached: AttachedState?
+    package var attached: AttachedState?
     /// The capabilities that the daemon has kept; nil of older versions.
-    var capabilities: [String]?
+    package var capabilities: [String]?
     /// `st_dev` of the files there; nil until it is mounted.
-    var device: dev_t?
+    package var device: dev_t?
 
     /// One flat object: what scripts want to read first, they find first.
-    enum CodingKeys: String, CodingKey {
+    package enum CodingKeys: String, CodingKey {
         case pid
         case startTime = "pid_start_time"
         case source, mountpoint, accelerated, reason, pins
@@ -36,7 +37,7 @@ struct MountState: Codable, Equatable, Sendable {
         case capabilities
     }
 
-    init(
+    package init(
         process: ProcessIdentity = .current, source: Path, mountpoint: Path, pins: String,
         options: [String]
     ) {
@@ -48,11 +49,11 @@ struct MountState: Codable, Equatable, Sendable {
         kernelCacheReason = reason
         self.pins = pins
         self.options = options
-        version = Shortfuse.version
+        version = SHORTFUSE_VERSION
         started = Self.timestamp(time(nil))
     }
 
-    init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         process = ProcessIdentity(
             pid: try values.decode(Int32.self, forKey: .pid),
@@ -72,7 +73,7 @@ struct MountState: Codable, Equatable, Sendable {
         capabilities = try values.decodeIfPresent([String].self, forKey: .capabilities)
     }
 
-    func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(process.pid, forKey: .pid)
         try values.encode(process.startTime, forKey: .startTime)
@@ -92,12 +93,12 @@ struct MountState: Codable, Equatable, Sendable {
     }
 
     /// True if `mounts` has the mount, also below another one; not if it is still to be made.
-    func isMounted(in mounts: [MountEntry]) -> Bool {
+    package func isMounted(in mounts: [MountEntry]) -> Bool {
         mounts.contains { $0.mountpoint == mountpoint && $0.device == device }
     }
 
     /// ISO 8601, in UTC.
-    static func timestamp(_ seconds: time_t) -> String {
+    package static func timestamp(_ seconds: time_t) -> String {
         var seconds = seconds
         var parts = tm()
         gmtime_r(&seconds, &parts)
@@ -107,10 +108,22 @@ struct MountState: Codable, Equatable, Sendable {
     }
 }
 
+/// What `status` says of a mount that is not ours.
+package struct AttachedState: Codable, Equatable, Sendable {
+    package var policy: String
+    /// As mountinfo has it: "fuse.sshfs".
+    package var type: String
+
+    package init(policy: String, type: String) {
+        self.policy = policy
+        self.type = type
+    }
+}
+
 /// JSON as the commands print and store it.
-enum JSON {
+package enum JSON {
     /// - Parameter inOneLine: else spread over lines, for people to read.
-    static func encode(
+    package static func encode(
         _ value: some Encodable, inOneLine: Bool = false
     ) throws(Failure) -> [UInt8] {
         let encoder = JSONEncoder()
@@ -123,7 +136,7 @@ enum JSON {
         }
     }
 
-    static func print(_ value: some Encodable) throws(Failure) {
+    package static func print(_ value: some Encodable) throws(Failure) {
         Swift.print(String(decoding: try encode(value), as: UTF8.self), terminator: "")
     }
 }

@@ -14,7 +14,7 @@ extension RuntimeDirectory {
     }
 
     /// Those that made way here.
-    var allAside: [RuntimeDirectory] {
+    package var allAside: [RuntimeDirectory] {
         let prefix = name.bytes + Array(Self.mark.utf8)
         return ((try? Files.names(in: root)) ?? []).compactMap { found in
             let pid = found.bytes.dropFirst(prefix.count)
@@ -26,7 +26,7 @@ extension RuntimeDirectory {
     }
 
     /// Where the state of `process` is now, and the state. Under the lock.
-    func find(
+    package func find(
         _ process: ProcessIdentity
     ) throws(Failure) -> (place: RuntimeDirectory, state: MountState)? {
         for place in [aside(process.pid), self] {
@@ -37,7 +37,7 @@ extension RuntimeDirectory {
 
     /// Moves a live daemon that has no mount any more out of the way; refuses if it has one, or is
     /// about to. Under the lock.
-    func makeWay() throws(Failure) {
+    package func makeWay() throws(Failure) {
         guard var state = try state(), state.process.isAlive else { return }
         let whose = "(process \(state.process.pid), source \(state.source))"
         guard state.device != nil else {
@@ -71,13 +71,13 @@ extension RuntimeDirectory {
     }
 
     /// As `makeWay`, for who does not have the lock.
-    func makeRoom() throws(Failure) {
+    package func makeRoom() throws(Failure) {
         guard Files.exists(path) else { return }
         try withLock { () throws(Failure) in try makeWay() }
     }
 
     /// Removes what daemons left that made way and were killed then. Under the lock.
-    func sweepAside() {
+    package func sweepAside() {
         for place in allAside {
             guard let state = try? place.state(), !state.process.isAlive else { continue }
             place.removeWithPins()

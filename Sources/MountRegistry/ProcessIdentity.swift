@@ -1,18 +1,23 @@
 import Glibc
 
 /// A process that is not mistaken for a later one with the same pid.
-struct ProcessIdentity: Codable, Hashable, Sendable {
-    let pid: Int32
+package struct ProcessIdentity: Codable, Hashable, Sendable {
+    package let pid: Int32
     /// Clock ticks from boot to its start, as in /proc/PID/stat.
-    let startTime: UInt64
+    package let startTime: UInt64
 
-    static var current: ProcessIdentity {
+    package init(pid: Int32, startTime: UInt64) {
+        self.pid = pid
+        self.startTime = startTime
+    }
+
+    package static var current: ProcessIdentity {
         let pid = getpid()
         return ProcessIdentity(pid: pid, startTime: startTime(of: pid) ?? 0)
     }
 
     /// False once it has exited, also while its parent has not collected it yet.
-    var isAlive: Bool {
+    package var isAlive: Bool {
         Self.startTime(of: pid) == startTime
     }
 
@@ -21,7 +26,7 @@ struct ProcessIdentity: Codable, Hashable, Sendable {
     }
 
     /// Nil for a zombie. The command's name comes in parentheses and may hold anything.
-    static func parseStartTime(_ stat: [UInt8]) -> UInt64? {
+    package static func parseStartTime(_ stat: [UInt8]) -> UInt64? {
         guard let end = stat.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = stat[(end + 1)...].split(separator: UInt8(ascii: " "))
         guard fields.count > 19, let state = fields[0].first,

@@ -5,14 +5,14 @@
 /// Two mount points never share a name: each escape is told by the byte after '_', and nothing else
 /// yields '-'. Long ones are cut and end in "_h" and a hash; the mount point in the state tells
 /// those apart should two hashes ever meet.
-struct MountName: Hashable, Sendable, CustomStringConvertible {
-    static let longest = 200
+package struct MountName: Hashable, Sendable, CustomStringConvertible {
+    package static let longest = 200
     private static let hashLength = 18
 
-    let description: String
+    package let description: String
 
     /// - Parameter mountpoint: absolute and canonical.
-    init(mountpoint: Path) {
+    package init(mountpoint: Path) {
         var name: [UInt8] = []
         var cut = 0
         for byte in mountpoint.bytes.dropFirst() {

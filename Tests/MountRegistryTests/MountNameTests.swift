@@ -1,6 +1,6 @@
 import Testing
 
-@testable import shortfuse
+@testable import MountRegistry
 
 @Suite struct MountNameTests {
     @Test(arguments: [

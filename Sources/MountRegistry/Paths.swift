@@ -2,10 +2,10 @@ import Glibc
 import SystemPackage
 
 /// Absolute, symlink-free paths.
-enum Paths {
+package enum Paths {
     /// The canonical form of `path`. The last component may be a dead mount: no call here asks the
     /// file system mounted there.
-    static func canonical(_ path: Path) throws(Errno) -> Path {
+    package static func canonical(_ path: Path) throws(Errno) -> Path {
         if let resolved = realpath(path.cString, nil) {
             defer { free(resolved) }
             return Path(cString: resolved)
@@ -17,7 +17,7 @@ enum Paths {
     }
 
     /// Parent and last component, nil where there is none to take off.
-    static func split(_ path: Path) -> (parent: Path, last: Path)? {
+    package static func split(_ path: Path) -> (parent: Path, last: Path)? {
         let separator = UInt8(ascii: "/")
         var rest = path.bytes[...]
         while rest.last == separator { rest.removeLast() }
@@ -30,7 +30,7 @@ enum Paths {
 
     /// True if `path` is `directory` or below it, also where a bind mount hides it: compares the
     /// files themselves, not only their names.
-    static func isInside(_ path: Path, directory: Path) -> Bool {
+    package static func isInside(_ path: Path, directory: Path) -> Bool {
         var target = stat()
         guard stat(directory.cString, &target) == 0 else { return false }
         var ancestor = path

@@ -1,4 +1,5 @@
 import Glibc
+import MountRegistry
 import SystemPackage
 
 /// The mounts that daemons have left word of.
