@@ -5,9 +5,10 @@ import SystemPackage
 /// The file attributes that lsattr(1) and xfs_io(8) show: ioctl_iflags(2), ioctl_xfs_fsgetxattr(2).
 extension Syscall {
     /// Aborts FUSE connection `number`, the minor number of its `st_dev`: all requests end with
-    /// `ECONNABORTED`, all later ones with `ENOTCONN`. By the control file system
-    /// (Documentation/filesystems/fuse.rst), which need not be mounted unless this is an ordinary user.
-    /// - Throws: `ENOENT` without such a connection; `EPERM`, `ENODEV` without the control file system.
+    /// `ECONNABORTED`, all later ones with `ENOTCONN`. Uses the control file system
+    /// (Documentation/filesystems/fuse.rst); only an ordinary user needs it mounted.
+    /// - Throws: `ENOENT` if there is no such connection; `EPERM`, `ENODEV` without the control
+    ///   file system.
     public static func abortFuseConnection(_ number: UInt32) throws(Errno) {
         let control = Descriptor(owning: try openFuseControl())
         let file = Descriptor(
@@ -24,7 +25,8 @@ extension Syscall {
         }
     }
 
-    /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever the number says.
+    /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever size the number
+    /// encodes.
     public static let getInodeFlags = UInt32(LINUX_FS_IOC_GETFLAGS)
     public static let setInodeFlags = UInt32(LINUX_FS_IOC_SETFLAGS)
     /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR`: `struct fsxattr`.
@@ -32,7 +34,7 @@ extension Syscall {
     public static let setExtendedFlags = UInt32(LINUX_FS_IOC_FSSETXATTR)
 
     /// ioctl(2).
-    /// - Parameter argument: as large as `command` wants it.
+    /// - Parameter argument: of the size that `command` requires.
     @inlinable
     public static func control(
         _ fd: FileDescriptor, command: UInt32, argument: UnsafeMutableRawPointer
