@@ -92,7 +92,7 @@ static long sf_deliver_size(struct fuse_args *args, u32 size)
 static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_prog *prog,
 			    struct fuse_args *args)
 {
-	/* Kernels that zero all variables would do it here for every request. */
+	/* Kernels that zero all variables would do so here for every request. */
 	struct sf_ctx ctx __uninitialized __aligned(8);
 	enum sf_shape shape = sf_shape(args);
 	void *out = SF_AT(args, out_args);

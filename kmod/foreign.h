@@ -24,7 +24,7 @@
 
 /* The last change of anything that maps to it. */
 struct sf_stripe {
-	atomic_t changing; /* changes under way */
+	atomic_t changing; /* changes in progress */
 	atomic64_t seq;    /* the count of changes when the last one began or ended */
 };
 
@@ -47,7 +47,7 @@ struct sf_foreign {
 	/* A learner has kept something. Until then no program runs: it would know nothing. */
 	bool has_learned;
 	atomic64_t seq;       /* counts the beginnings and ends of changes */
-	struct sf_stripe all; /* changes of which nobody knows what they concern */
+	struct sf_stripe all; /* changes that may concern anything */
 	struct sf_stripe *stripes;
 	struct hlist_bl_head *nodes;
 	struct hlist_bl_head *handles;
@@ -57,7 +57,7 @@ struct sf_foreign {
 	int idle_max;
 	atomic_t idle; /* handles whose RELEASE is kept */
 	bool is_ending;
-	bool locks; /* somebody has locked something: a FLUSH may unlock it */
+	bool locks; /* a file was locked: a FLUSH may unlock it */
 	struct delayed_work aging;
 	atomic_t pending; /* background requests that are watched */
 	wait_queue_head_t quiet;

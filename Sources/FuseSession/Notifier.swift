@@ -57,7 +57,7 @@ public final class Notifier: @unchecked Sendable {
         return Self.dropAttributes(of: node, descriptor)
     }
 
-    /// The same by a thread that has `device` in a descriptor table of its own.
+    /// The same, for a thread that has `device` in a separate descriptor table.
     static func dropAttributes(of node: NodeID, _ device: FileDescriptor) -> Bool {
         dropInode(node, pages: false, device)
     }
@@ -70,7 +70,7 @@ public final class Notifier: @unchecked Sendable {
         return Self.dropPages(of: node, descriptor)
     }
 
-    /// The same by a thread that has `device` in a descriptor table of its own.
+    /// The same, for a thread that has `device` in a separate descriptor table.
     static func dropPages(of node: NodeID, _ device: FileDescriptor) -> Bool {
         dropInode(node, pages: true, device)
     }

@@ -180,7 +180,7 @@ public final class Session: @unchecked Sendable {
         return mounts.contains { $0.device == place.device }
     }
 
-    /// Serves until the mount is gone, `exit` is called, or SIGINT, SIGTERM or SIGHUP arrives.
+    /// Serves until the mount has ended, `exit` is called, or SIGINT, SIGTERM or SIGHUP arrives.
     ///
     /// Those signals are blocked in the calling thread meanwhile. Threads started before must also
     /// block them, or they may still end the process.

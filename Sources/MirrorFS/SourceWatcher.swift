@@ -45,7 +45,7 @@ public final class SourceWatcher: @unchecked Sendable {
         case none
         /// With its whole file system; or there are none to report.
         case whole
-        /// By a watch of its own.
+        /// By its own watch.
         case inode(Int32)
     }
 
