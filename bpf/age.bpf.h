@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Of an attached mount: when what is in the maps was learned, and until when it is true. */
+/* On an attached mount: when map entries were learned, and until when they are valid. */
 #ifndef SHORTFUSE_AGE_BPF_H
 #define SHORTFUSE_AGE_BPF_H
 
@@ -9,8 +9,8 @@
 #define FOREVER (~0ULL)
 
 /*
- * The shortest time-out, in ns, that the daemon gave with a name or attributes: what FUSE has no
- * time-out for is true for as long. And none of our answers gives the kernel more.
+ * The shortest time-out, in ns, that the daemon gave for a name or attributes: replies for which
+ * FUSE has no time-out are valid for this time. Our answers give the kernel no longer time-outs.
  */
 __u64 shortest_valid SEC(".data.own") = FOREVER;
 
@@ -19,7 +19,7 @@ static __always_inline int is_attached_mount(void)
 	return config.policy != SF_POLICY_MIRROR;
 }
 
-/* What an answer was made of: the oldest of what was learned, and the first to end. */
+/* Of the entries used for an answer: the oldest time of learning, and the earliest end. */
 struct age {
 	__u64 learned;
 	__u64 until;
@@ -33,7 +33,7 @@ static __always_inline void age_add(struct age *age, __u64 learned, __u64 until)
 		age->until = until;
 }
 
-/* False if it is over. Else for how long the kernel may keep the answer. */
+/* False if it has ended. Otherwise *left is how long the kernel may keep the answer. */
 static __always_inline int age_left(const struct age *age, __u64 *left)
 {
 	__u64 now = bpf_ktime_get_ns(), shortest = shortest_valid;
@@ -48,7 +48,7 @@ static __always_inline int age_left(const struct age *age, __u64 *left)
 
 static __always_inline __u64 valid_ns(__u64 seconds, __u32 nsec)
 {
-	/* More is for ever, and would overflow. */
+	/* More counts as forever, and would overflow. */
 	return seconds > 1ULL << 32 ? FOREVER : seconds * NSEC_PER_SEC + nsec;
 }
 

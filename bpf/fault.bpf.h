@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Mistakes to make on purpose (Sources/KernelCache/Fault.swift). Without SF_FAULTS nothing of it is
- * compiled.
+ * Planted faults (Sources/KernelCache/Fault.swift). Without SF_FAULTS none of it is compiled.
  */
 #ifndef SHORTFUSE_FAULT_BPF_H
 #define SHORTFUSE_FAULT_BPF_H
@@ -25,8 +24,8 @@ static long fault_idle(__u32 index __attribute__((unused)), void *context __attr
 }
 
 /*
- * Seldom but long: it takes a change of the name and another question about
- * the file for the missing check to show.
+ * Rare but long: the missing check shows only after a change of the name and another
+ * request about the file.
  */
 static __always_inline void fault_pause(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* OPEN, READ, FLUSH and RELEASE, and what concerns open directories. */
+/* OPEN, READ, FLUSH and RELEASE, and the same for directories. */
 #ifndef SHORTFUSE_FILES_BPF_H
 #define SHORTFUSE_FILES_BPF_H
 
@@ -7,7 +7,7 @@
 #include "maps.bpf.h"
 #include "slot.bpf.h"
 
-/* <fcntl.h> and <linux/stat.h>, which do not compile for BPF, have the same. */
+/* As in <fcntl.h> and <linux/stat.h>, which do not compile for BPF. */
 enum {
 	SF_O_ACCMODE = 3,
 	SF_O_TRUNC = 01000,
@@ -18,7 +18,7 @@ enum {
 	SF_S_IFDIR = 0040000,
 };
 
-/* Terminal ioctls, of <asm/ioctls.h>: what isatty(3) and its like ask of every file. */
+/* Terminal ioctls of <asm/ioctls.h>, which isatty(3) and others send for every file. */
 enum {
 	SF_TCGETS = 0x5401,
 	SF_TIOCGPGRP = 0x540F,
@@ -26,8 +26,8 @@ enum {
 };
 
 /*
- * A quarter at a time, for the common short read. Unrolled by hand of words:
- * constant offsets of the context, and the compiler would copy bytes.
+ * A quarter at a time, for the common short read. Unrolled by hand, in words: the
+ * context needs constant offsets, and the compiler would copy bytes.
  */
 #define QUARTER (SF_BLOCK / 4)
 
@@ -67,7 +67,7 @@ static __always_inline int copy_block(struct sf_read_ctx *ctx, __u64 nodeid, __u
 		copy_quarter(ctx, block, 2, from, end);
 		copy_quarter(ctx, block, 3, from, end);
 		barrier();
-		/* Looked at first: a hot block's line stays shared between processors. */
+		/* Read first: the cache line of a hot block stays shared between processors. */
 		if (!READ_ONCE(block->used))
 			WRITE_ONCE(block->used, 1);
 		return READ_ONCE(block->seq) == seq;
@@ -76,9 +76,9 @@ static __always_inline int copy_block(struct sf_read_ctx *ctx, __u64 nodeid, __u
 }
 
 /*
- * The slot must be the same before and after, so size, version and data are the
- * truth of one moment; the cookie is the version, so that all blocks of one
- * request are of the same.
+ * The slot must be the same before and after, so size, version and data were valid at the
+ * same moment; the cookie is the version, so that all blocks of one request have the
+ * same version.
  */
 static __always_inline int answer_read(struct sf_read_ctx *ctx)
 {
@@ -121,7 +121,7 @@ int sf_read(struct sf_read_ctx *ctx)
 	if (!ctx->head.cookie)
 		return count(FUSE_READ, answer_read(ctx));
 
-	/* A later block of a request that was counted as answered. */
+	/* A later block of a request that has been counted as answered. */
 	verdict = answer_read(ctx);
 	if (verdict == SF_PASS) {
 		counter = bpf_map_lookup_elem(&counters, &opcode);
@@ -133,9 +133,9 @@ int sf_read(struct sf_read_ctx *ctx)
 }
 
 /*
- * Both opens. A file: for reading only, once the daemon has opened it
- * (slot->kept), and not one whose data is not kept anyway. A directory: if the
- * kernel has its listing, so that no READDIR will follow.
+ * OPEN and OPENDIR. A file: only for reading, once the daemon has opened it
+ * (slot->kept), and not if it is too large for its data to be kept. A directory: only
+ * if the kernel has its listing, so that no READDIR will follow.
  */
 static __always_inline int answer_open(struct sf_ctx *ctx, __u32 type)
 {
@@ -163,8 +163,8 @@ static __always_inline int answer_open(struct sf_ctx *ctx, __u32 type)
 		out->open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 	}
 	/*
-	 * Without O_LARGEFILE, which open(2) and execve(2) always have, it is the
-	 * kernel itself that opens (for an ioctl): it drops no pages, so its end
+	 * Without O_LARGEFILE, which open(2) and execve(2) always set, the kernel
+	 * itself opens the file (for an ioctl): it drops no pages, so its release
 	 * must not be taken for that of an open that did.
 	 */
 	out->fh = SF_FH_RESERVED | (in->flags & SF_O_LARGEFILE ? version : 0);
@@ -191,11 +191,10 @@ int sf_opendir(struct sf_ctx *ctx)
 }
 
 /*
- * The open has come to its end, and with it the dropping of the page cache that
- * it may have asked for: what the kernel has is of the version of that open or
- * of a later one. Versions are never used twice, so a late note does no harm to
- * whatever node has the slot by now; unless the daemon has not opened that one
- * (0), which the exchange looks at.
+ * The open has ended, and with it the dropping of the page cache that it may have
+ * caused: the kernel's pages have the version of that open or a later one. Versions
+ * are never used twice, so a late note is harmless for the node that has the slot by
+ * now; unless the daemon has not opened that node (0), which the exchange checks.
  */
 static __always_inline void note_kept(__u64 nodeid, __u64 version)
 {
@@ -210,7 +209,7 @@ static __always_inline void note_kept(__u64 nodeid, __u64 version)
 	}
 }
 
-/* Answers by the handle alone, whatever the maps hold: the daemon has nothing to release. */
+/* Answers from the handle alone, whatever is in the maps: the daemon has nothing to release. */
 SEC("syscall")
 int sf_release(struct sf_ctx *ctx)
 {
@@ -228,8 +227,8 @@ int sf_release(struct sf_ctx *ctx)
 }
 
 /*
- * Rare, since files opened in kernel ask for no FLUSH: kernels that know no
- * FOPEN_NOFLUSH send it all the same.
+ * Rare, since files opened in the kernel need no FLUSH: only kernels without
+ * FOPEN_NOFLUSH send it.
  */
 SEC("syscall")
 int sf_flush(struct sf_ctx *ctx)

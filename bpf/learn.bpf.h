@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Attached mounts: what their daemon answered goes into the maps, whatever changed meanwhile: the
- * module tells whether something has since it was asked for (sf_ctx.cookie), when it is to be an
- * answer. What ends at once only removes what was learned before. Not loaded for our own mounts,
- * whose daemon writes the maps.
+ * Attached mounts: the replies of their daemon go into the maps, even if something changed
+ * meanwhile: before an entry is used, the module checks whether something has changed since its
+ * request was sent (sf_ctx.cookie). A reply that expires at once only removes what was learned
+ * before. Not loaded for our own mounts, whose daemon writes the maps.
  */
 #ifndef SHORTFUSE_LEARN_BPF_H
 #define SHORTFUSE_LEARN_BPF_H
@@ -17,18 +17,18 @@
 #define S_IFDIR 0040000
 
 /*
- * Something was kept. Until then nothing has to be removed, either: with time-outs of 0 no map is
- * looked at.
+ * Something was kept. Until then nothing has to be removed either: with time-outs of 0 no map is
+ * accessed.
  */
 __u64 has_learned SEC(".data.own");
 
-/* The same of what every entry into the maps is made with. */
+/* What all map entries of a reply have in common. */
 struct lesson {
 	__u64 learned; /* sf_ctx.cookie */
 	__u64 asked;
 };
 
-/* The end of what is true for `valid` ns by the daemon's word. */
+/* The end of a reply that is valid for `valid` ns according to the daemon. */
 static __always_inline __u64 until(const struct lesson *lesson, __u64 valid)
 {
 	if (config.policy == SF_POLICY_EXCLUSIVE)
@@ -38,7 +38,7 @@ static __always_inline __u64 until(const struct lesson *lesson, __u64 valid)
 	return valid >= FOREVER - lesson->asked ? FOREVER : lesson->asked + valid;
 }
 
-/* What FUSE has no time-out for; for nothing until the daemon has given one. */
+/* For replies without a time-out in FUSE; not valid until the daemon has given one. */
 static __always_inline __u64 until_own(const struct lesson *lesson)
 {
 	return until(lesson, shortest_valid == FOREVER ? 0 : shortest_valid);
@@ -46,12 +46,12 @@ static __always_inline __u64 until_own(const struct lesson *lesson)
 
 static __always_inline void note_valid(__u64 valid)
 {
-	/* A race loses a shorter one for the moment: the next reply says it again. */
+	/* A race may lose a shorter one for a moment: the next reply has it again. */
 	if (valid < shortest_valid)
 		shortest_valid = valid;
 }
 
-/* Whether what is true until `end` can answer anything. */
+/* Whether something that is valid until `end` can answer anything. */
 static __always_inline int is_lasting(const struct lesson *lesson, __u64 end)
 {
 	if (end <= lesson->asked)
@@ -62,8 +62,8 @@ static __always_inline int is_lasting(const struct lesson *lesson, __u64 end)
 }
 
 /*
- * Puts attributes into the slot of nodeid, whoever has it. Does nothing while somebody else
- * writes there. `attr` is in the context. Returns SF_LEARNED if they may answer something.
+ * Puts attributes into the slot of nodeid, whichever node has it. Does nothing while another CPU
+ * writes it. `attr` is in the context. Returns SF_LEARNED if they may answer something.
  */
 static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 				      const volatile struct fuse_attr *attr, __u64 valid)
@@ -76,7 +76,7 @@ static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 	if (!nodeid)
 		return 0;
 	note_valid(valid);
-	/* Another name of the file may be another node for the daemon: changes by it are not seen.
+	/* The daemon may have another node for another name of the file: its changes are not seen.
 	 */
 	if (attr->nlink > 1 && (attr->mode & S_IFMT) != S_IFDIR &&
 	    valid < FOREVER - lesson->asked && lesson->asked + valid < end)
@@ -201,7 +201,7 @@ int sf_learn_readlink(struct sf_learn_ctx *ctx)
 	return ctx->head.error ? 0 : learn_reply(ctx, &key);
 }
 
-/* What there is not, and values that were asked for: with size 0 only a length was. */
+/* Missing attributes, and values that were requested: with size 0 only the length was. */
 static __always_inline int is_xattr_reply(const struct sf_learn_ctx *ctx)
 {
 	const struct fuse_getxattr_in *in = (const void *)ctx->head.in;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The maps of all programs. The daemon alone writes them, but for `grant`, `kept`, `used` and
+/* The maps of all programs. Only the daemon writes them, except for `grant`, `kept`, `used` and
  * `counters`. */
 #ifndef SHORTFUSE_MAPS_BPF_H
 #define SHORTFUSE_MAPS_BPF_H
@@ -11,12 +11,12 @@
 /* Set by the daemon before load: struct sf_config says what each costs. */
 const volatile struct sf_config config = {.slot_bits = 16, .data_sets = 1};
 
-/* What is valid at all; the daemon writes it, through mmap. */
+/* What is valid at all; the daemon writes it through mmap. */
 struct sf_validity validity;
 
 /*
- * Attributes. A node is in slot nodeid mod slots; the newer publish wins the
- * slot. 128 bytes a slot, allocated at mount.
+ * Attributes. A node is in slot nodeid mod slots; the most recent publish gets the
+ * slot. 128 bytes per slot, allocated at mount.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -27,8 +27,8 @@ struct {
 } attrs SEC(".maps");
 
 /*
- * Names, in two size classes. When full, the least recently used go: that
- * costs a trip to the daemon, never an answer.
+ * Names, in two size classes. When full, the least recently used are evicted: this
+ * only costs a request to the daemon.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -53,7 +53,7 @@ struct {
 	__type(value, struct sf_block);
 } data SEC(".maps");
 
-/* Replies that fit in a few words. When full, the least recently used go. */
+/* Replies that fit in a few words. When full, the least recently used are evicted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1 << 16); /* set by the daemon */
@@ -68,7 +68,7 @@ struct {
 	__type(value, struct sf_counter);
 } counters SEC(".maps");
 
-/* Counts what becomes of a request and returns `verdict`. */
+/* Counts how a request is handled and returns `verdict`. */
 static __always_inline int count(__u32 opcode, int verdict)
 {
 	struct sf_counter *counter = bpf_map_lookup_elem(&counters, &opcode);
@@ -79,7 +79,7 @@ static __always_inline int count(__u32 opcode, int verdict)
 	return verdict;
 }
 
-/* A request that is not what the program expects: the daemon may know better. */
+/* A request that is not as the program expects: the daemon may understand it. */
 static __always_inline int refuse(__u32 opcode)
 {
 	struct sf_counter *counter = bpf_map_lookup_elem(&counters, &opcode);

@@ -9,9 +9,9 @@
 #include "slot.bpf.h"
 
 /*
- * The name is valid only if the same element holds the same value before and
- * after the attributes were copied (struct sf_dentry says why). So name and
- * attributes are the truth of one moment.
+ * The name is valid only if the same element has the same value before and
+ * after the attributes were copied (struct sf_dentry explains why). So name and
+ * attributes were valid at the same moment.
  */
 static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const void *key)
 {
@@ -55,12 +55,12 @@ static __always_inline int answer_lookup(struct sf_ctx *ctx, void *map, const vo
 		ctx->error = -ENOENT;
 		return SF_ANSWER;
 	}
-	/* Counted before it is given: from here the daemon cannot free the node. Of an attached
+	/* Counted before it is returned: from here the daemon cannot free the node. On an attached
 	 * mount the module counts. */
 	if (nodeid && !is_attached_mount() && !slot_grant(slot, nodeid))
 		return SF_PASS;
 
-	/* A nodeid of 0: there is none, and the kernel may keep that. */
+	/* A nodeid of 0: the name does not exist, and the kernel may keep that. */
 	out->nodeid = nodeid;
 	out->generation = node_generation;
 	out->entry_valid = kept;

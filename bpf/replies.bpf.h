@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* READLINK, GETXATTR, LISTXATTR and STATFS: short replies, kept whole. */
+/* READLINK, GETXATTR, LISTXATTR and STATFS: short replies, stored as a whole. */
 #ifndef SHORTFUSE_REPLIES_BPF_H
 #define SHORTFUSE_REPLIES_BPF_H
 
@@ -9,9 +9,9 @@
 
 /*
  * Copies the reply to `key` into the context, at most SF_REPLY_MAX bytes. Valid
- * only if the same element holds the same generation before and after (as in
- * answer_lookup), and is of the node's present xattr_version or, as all of an attached mount, not
- * expired.
+ * only if the same element has the same generation before and after (as in
+ * answer_lookup), and has the node's current xattr_version or, for STATFS and on attached mounts,
+ * has not expired.
  * Returns its size or a negative errno; *valid is 0 for a miss.
  */
 static __always_inline long copy_reply(struct sf_ctx *ctx, const struct sf_reply_key *key,
@@ -89,7 +89,7 @@ int sf_statfs(struct sf_ctx *ctx)
 	return count(FUSE_STATFS, SF_ANSWER);
 }
 
-/* With size 0 in the request only the size is wanted, as a reply of fixed length. */
+/* With size 0 the request is only for the size, and the reply has a fixed length. */
 static __always_inline int answer_xattr(struct sf_ctx *ctx, const struct sf_reply_key *key)
 {
 	struct fuse_getxattr_in *in = (void *)ctx->in;

@@ -2,13 +2,13 @@
 /*
  * The answers: one program per opcode, over maps that the daemon keeps exact.
  *
- * Each program is given one request (struct sf_ctx) and either answers it or
- * passes it on. It passes whenever anything is not as expected: a miss costs a
- * trip to the daemon, a wrong answer would cost trust.
+ * Each program gets one request (struct sf_ctx) and either answers it or
+ * passes it on. It passes whenever anything is not as expected: a miss only costs
+ * a request to the daemon.
  *
- * Type `syscall`: takes any context and runs natively under BPF_PROG_RUN. What
- * kernel 6.1 refuses in such programs: context memory as a map key or a
- * helper's buffer, and context access at anything but a constant offset. Hence
+ * Type `syscall`: accepts any context and can run with BPF_PROG_RUN. In such
+ * programs, kernel 6.1 does not allow context memory as a map key or a
+ * helper's buffer, or context access at an offset that is not constant. Hence
  * the copies, word by word.
  */
 #include "nodes.bpf.h"

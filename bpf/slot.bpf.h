@@ -19,8 +19,8 @@
 #define ATTR_WORDS (sizeof(struct fuse_attr) / sizeof(__u64))
 
 /*
- * How often a program retries to count a lookup when others count at the same
- * moment. More tries: longer worst case; fewer: more trips under contention.
+ * How often a program retries to count a lookup while others are counting. More
+ * tries: longer worst case; fewer: more requests to the daemon under contention.
  */
 #define GRANT_TRIES 64
 
@@ -41,13 +41,13 @@ static __always_inline int is_valid(__u64 number)
 }
 
 /*
- * The start of a look into a slot: false if it does not hold nodeid. Whatever
- * is read then counts only if slot_is_same() says so afterwards.
+ * Starts reading a slot: false if it does not hold nodeid. What is read then is
+ * valid only if slot_is_same() returns true afterwards.
  */
 static __always_inline int slot_begin(struct sf_attr_slot *slot, __u64 nodeid, __u32 *seq)
 {
 	*seq = READ_ONCE(slot->seq);
-	/* 0 marks an empty slot and is no node. */
+	/* 0 marks an empty slot. */
 	if (*seq & 1 || !nodeid || READ_ONCE(slot->nodeid) != nodeid ||
 	    !is_valid(READ_ONCE(slot->version)))
 		return 0;
@@ -62,9 +62,9 @@ static __always_inline int slot_is_same(struct sf_attr_slot *slot, __u32 seq)
 }
 
 /*
- * Copies nodeid's attributes to `out` (in the context), and of an attached mount adds
- * to their `age`. False if the slot does not hold them, or was written meanwhile: `out`
- * is then garbage.
+ * Copies nodeid's attributes to `out` (in the context), and on an attached mount updates
+ * `age`. False if the slot does not hold them, or was written meanwhile: then `out`
+ * is garbage.
  */
 static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, volatile __u64 *out,
 				     struct age *age)
@@ -82,7 +82,7 @@ static __always_inline int slot_copy(struct sf_attr_slot *slot, __u64 nodeid, vo
 	return slot_is_same(slot, seq);
 }
 
-/* The time in ticks of 2^20 ns; to be read before the slot. */
+/* The time in ticks of 2^20 ns; read it before the slot. */
 static __always_inline __u32 ticks(void)
 {
 	return config.attr_valid ? bpf_ktime_get_ns() >> 20 : 0;
@@ -90,11 +90,12 @@ static __always_inline __u32 ticks(void)
 
 /*
  * Seconds for which the kernel may keep the attributes that were copied after
- * `now`, and of which `told` is attr.flags. The first to answer them notes when;
- * a late note is for attributes that nobody was told yet: only that caution is lost.
+ * `now`, and of which `told` is attr.flags. The first answer records its time; a late
+ * record may apply to newer attributes that were not returned yet, and only starts their
+ * settling too early.
  *
- * Who takes attributes out of a slot looks at the note, and then at the clock. So
- * if they were settled for this answer, they are settled for him.
+ * The daemon, when it removes attributes from a slot, reads the record and then the
+ * clock. So if they were settled for this answer, they are settled for the daemon.
  */
 static __always_inline __u32 attr_valid(struct sf_attr_slot *slot, __u32 told, __u32 now)
 {
@@ -110,8 +111,8 @@ static __always_inline __u32 attr_valid(struct sf_attr_slot *slot, __u32 told, _
 }
 
 /*
- * Counts one lookup granted to nodeid. False if the slot has gone to another
- * node or was retired, and nothing is counted then.
+ * Counts one lookup granted to nodeid. False if the slot belongs to another
+ * node or was retired; then nothing is counted.
  */
 static __always_inline int slot_grant(struct sf_attr_slot *slot, __u64 nodeid)
 {

@@ -50,11 +50,11 @@ bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args)
 	return true;
 }
 
-/* What a request wants back. */
+/* The kind of reply that a request expects. */
 enum sf_shape {
-	SF_NOTHING,  /* RELEASE, FLUSH: no reply but the error */
-	SF_FIXED,    /* one reply, as long as asked for */
-	SF_VARIABLE, /* one reply, at most as long, in memory or in pages */
+	SF_NOTHING,  /* RELEASE, FLUSH: no reply except the error */
+	SF_FIXED,    /* one reply, exactly of the requested size */
+	SF_VARIABLE, /* one reply, at most of that size, in memory or in pages */
 	SF_OTHER,    /* several: only an error can be answered */
 };
 
@@ -76,13 +76,13 @@ static bool sf_conn_is_alive(const struct sf_attachment *attachment)
 	return sf_number(attachment->connected, sf_layout.conn_connected.size);
 }
 
-/* An error that a program may answer with. ENOSYS would switch the opcode off for good. */
+/* An error that a program may return. ENOSYS would disable the opcode permanently. */
 static bool sf_error_is_plain(s32 error)
 {
 	return IS_ERR_VALUE((long)error) && error != -ENOSYS;
 }
 
-/* Tells the kernel how much there is, as fs/fuse itself does with a reply of the daemon. */
+/* Sets the size of the reply, as fs/fuse itself does for a reply of the daemon. */
 static long sf_deliver_size(struct fuse_args *args, u32 size)
 {
 	*(u32 *)SF_AT(SF_AT(args, out_args), out_arg_size) = size;
@@ -92,7 +92,7 @@ static long sf_deliver_size(struct fuse_args *args, u32 size)
 static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_prog *prog,
 			    struct fuse_args *args)
 {
-	/* Kernels that zero all variables would do it here for every request. */
+	/* Kernels that zero all variables would do so here for every request. */
 	struct sf_ctx ctx __uninitialized __aligned(8);
 	enum sf_shape shape = sf_shape(args);
 	void *out = SF_AT(args, out_args);
@@ -110,14 +110,14 @@ static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_p
 	ctx.out_size = wanted;
 	ctx.error = 0;
 	ctx.cookie = 0;
-	/* Nothing that was on the stack must leave by a program that writes less than it says. */
+	/* A program that writes less than it claims must not leak the stack. */
 	sf_zero(ctx.out, ctx.out + min_t(u32, wanted, SF_OUT_MAX));
 
 	if (bpf_prog_run_pin_on_cpu(prog, &ctx) != SF_ANSWER)
 		return SF_ASK_DAEMON;
 	if (attachment->foreign && !sf_foreign_permits(attachment->foreign, &ctx))
 		return SF_ASK_DAEMON;
-	/* Dead means dead: the original returns ENOTCONN. */
+	/* Not connected: the original returns ENOTCONN. */
 	if (!sf_conn_is_alive(attachment))
 		return SF_ASK_DAEMON;
 	if (ctx.error)
@@ -142,8 +142,8 @@ static noinline long sf_run(const struct sf_attachment *attachment, struct bpf_p
 }
 
 /*
- * READ: the program answers block by block. What was put into the pages before
- * a block that it passes on is no harm: the daemon's reply overwrites it.
+ * READ: the program answers block by block. If it passes on a block, what was put into
+ * the pages before is harmless: the daemon's reply overwrites it.
  */
 static noinline long sf_run_read(const struct sf_attachment *attachment, struct bpf_prog *prog,
 				 struct fuse_args *args)
@@ -157,7 +157,7 @@ static noinline long sf_run_read(const struct sf_attachment *attachment, struct 
 
 	if (sf_shape(args) != SF_VARIABLE || !sf_sink_open(&sink, args))
 		return SF_ASK_DAEMON;
-	/* No memory at once: the daemon's turn, which is slow but waits for nothing we hold. */
+	/* No memory available: ask the daemon, which is slow but waits for nothing we hold. */
 	ctx = kmem_cache_alloc(sf_read_cache, GFP_NOWAIT | __GFP_NOWARN);
 	if (!ctx)
 		return SF_ASK_DAEMON;
@@ -204,7 +204,7 @@ static long sf_try_attached(struct sf_attachment *attachment, u32 opcode, struct
 	if (attachment->foreign && !READ_ONCE(attachment->foreign->has_learned))
 		return SF_ASK_DAEMON;
 	prog = attachment->progs[opcode];
-	/* What the request carries in pages (WRITE) no program can see. */
+	/* Programs cannot see the data of a request in pages (WRITE). */
 	if (!prog || sf_flag(args, sf_layout.in_pages))
 		return SF_ASK_DAEMON;
 	return opcode == FUSE_READ ? sf_run_read(attachment, prog, args)
@@ -212,8 +212,8 @@ static long sf_try_attached(struct sf_attachment *attachment, u32 opcode, struct
 }
 
 /*
- * Under rcu_read_lock_trace(). A request of an attached mount that is not answered is left to be
- * watched. Attached means loaded: the reference to the module is there.
+ * Under rcu_read_lock_trace(). A request of an attached mount that is not answered must be
+ * watched. While a mount is attached the module is loaded, so it can be referenced.
  */
 static long sf_try(struct fuse_mount *fm, struct fuse_args *args, bool may_answer)
 {
@@ -234,7 +234,7 @@ static long sf_try(struct fuse_mount *fm, struct fuse_args *args, bool may_answe
 }
 
 /*
- * Answers a request, or says SF_ASK_DAEMON. The section is the one that a
+ * Answers a request, or returns SF_ASK_DAEMON. The RCU section is the one that a
  * sleepable program needs anyway; it also keeps the attachment alive.
  */
 long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
@@ -250,8 +250,8 @@ long sf_answer(struct fuse_mount *fm, struct fuse_args *args)
 }
 
 /*
- * The same for a request that nobody waits for: its `end` is told the result.
- * That frees args. Within the section, so that the module cannot go meanwhile.
+ * The same for a background request: its `end` gets the result, and frees args.
+ * Called within the section, so that the module cannot be unloaded meanwhile.
  */
 long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp)
 {
@@ -262,7 +262,7 @@ long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t g
 		return SF_ASK_DAEMON;
 	rcu_read_lock_trace();
 	end = *(void **)SF_AT(args, end);
-	/* Programs may sleep. Write-back comes with a spinlock held and GFP_ATOMIC. */
+	/* Programs may sleep. Write-back is sent with a spinlock held and GFP_ATOMIC. */
 	result = sf_try(fm, args, end && gfpflags_allow_blocking(gfp));
 	if (result != SF_ASK_DAEMON && result != SF_WATCH) {
 		sf_call_end(end, fm, args, min(result, 0L));

@@ -53,7 +53,7 @@ static void sf_free(struct sf_attachment *attachment)
 	kfree(attachment);
 }
 
-/* In a work item, because the last put of a connection may sleep. */
+/* A work item, because the last put of a connection may sleep. */
 static void sf_free_work(struct work_struct *work)
 {
 	sf_free(container_of(work, struct sf_attachment, work));
@@ -104,7 +104,7 @@ static struct fuse_conn *sf_device_conn(const struct file *file, const struct sf
 static int sf_get_conn(struct sf_attachment *attachment, const struct sf_attach *request)
 {
 	bool is_mount = request->kind == SF_ATTACH_MOUNT;
-	/* Whoever may not enter a mount, as root a user's, can open its root by O_PATH. */
+	/* A caller that may not enter a mount, as root a user's, can open its root with O_PATH. */
 	struct file *file = is_mount ? fget_raw(request->fd) : fget(request->fd);
 	struct fuse_conn *conn;
 	int error = 0;
@@ -113,7 +113,7 @@ static int sf_get_conn(struct sf_attachment *attachment, const struct sf_attach 
 		return -EBADF;
 	conn = is_mount ? sf_foreign_conn(file, &request->layout)
 			: sf_device_conn(file, &request->layout);
-	/* The open file keeps the connection until we hold it ourselves. */
+	/* The open file keeps the connection until we have our own reference. */
 	if (IS_ERR(conn))
 		error = PTR_ERR(conn);
 	else
@@ -176,7 +176,7 @@ static int sf_attach(struct file *file, const struct sf_attach *request)
 	return error;
 }
 
-/* Lets go of what is attached and returns its connection, for which the caller has a reference. */
+/* Detaches and returns the connection, with a reference for the caller. */
 static struct fuse_conn *sf_detach(struct file *file, bool *is_foreign)
 {
 	struct sf_attachment *attachment;
@@ -195,9 +195,9 @@ static struct fuse_conn *sf_detach(struct file *file, bool *is_foreign)
 	conn = fuse_conn_get(attachment->conn);
 	*is_foreign = attachment->foreign;
 	/*
-	 * From here no request finds it. Those that had are not waited for: the
+	 * From here no request finds it. Requests that did are not waited for: the RCU
 	 * section is shared with all sleepable programs of this host, and one of
-	 * them may be waiting for a mount of the very daemon that ends here.
+	 * them may wait for a mount of the daemon that is ending here.
 	 */
 	call_rcu_tasks_trace(&attachment->rcu, sf_free_rcu);
 	return conn;
@@ -212,7 +212,7 @@ static long sf_ioctl(struct file *file, unsigned int command, unsigned long argu
 
 	if (command != SF_IOC_ATTACH && command != SF_IOC_DETACH && command != SF_IOC_FIGURES)
 		return -ENOTTY;
-	/* Whoever may read the maps. */
+	/* Permitted to processes that may read the maps. */
 	if (command == SF_IOC_FIGURES)
 		return bpf_capable() ? sf_figures_ioctl((void __user *)argument) : -EPERM;
 	if (!capable(CAP_SYS_ADMIN))
@@ -237,12 +237,12 @@ static long sf_ioctl(struct file *file, unsigned int command, unsigned long argu
 
 static int sf_open(struct inode *inode, struct file *file)
 {
-	/* misc_open left the device here. */
+	/* misc_open stored the device here. */
 	file->private_data = NULL;
 	return 0;
 }
 
-/* A connection whose daemon is dying. */
+/* A connection whose daemon is exiting. */
 struct sf_dying {
 	struct delayed_work work;
 	struct list_head entry;
@@ -286,7 +286,7 @@ static void sf_abort_later(struct fuse_conn *conn)
 	mutex_unlock(&sf_mutex);
 }
 
-/* At the end of the module: nobody can add one. Those that are at work are waited for later. */
+/* At module exit: none can be added. Running ones are waited for later. */
 static void sf_abort_now(void)
 {
 	struct sf_dying *dying, *next;
@@ -346,7 +346,7 @@ void sf_attach_exit(void)
 {
 	misc_deregister(&sf_device);
 	sf_abort_now();
-	/* All that was detached is freed: first queued, then done. */
+	/* Wait until everything detached has been queued, and then freed. */
 	rcu_barrier_tasks_trace();
 	destroy_workqueue(sf_workqueue);
 }

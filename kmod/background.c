@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Changes of an attached mount that nobody waits for: RELEASE of a file that was
- * written, direct and mapped writes. They end when fs/fuse calls args->end, so that is
- * ours meanwhile. May be sent with spinlocks held.
+ * Changes of an attached mount made by background requests: RELEASE of a file that was
+ * written, direct and mapped writes. They end when fs/fuse calls args->end, so we replace
+ * it meanwhile. May be sent with spinlocks held.
  */
 #include <linux/hashtable.h>
 #include <linux/module.h>
@@ -61,7 +61,7 @@ static void sf_watched_end(struct fuse_args *args, int error)
 	sf_watched_end_mount(NULL, args, error);
 }
 
-/* Has `args` watched until it ends. False if that is not needed, or not possible. */
+/* Watches `args` until it ends. False if this is not needed, or not possible. */
 static bool sf_watch_end(struct sf_foreign *foreign, struct fuse_args *args,
 			 const struct sf_change *change)
 {
@@ -70,7 +70,7 @@ static bool sf_watch_end(struct sf_foreign *foreign, struct fuse_args *args,
 	unsigned long flags;
 
 	sf_begin(foreign, change);
-	/* A change whose end cannot be told is under way for ever: what it concerns is not
+	/* A change whose end cannot be detected stays in progress: what it concerns is never
 	 * answered. */
 	if (!pending)
 		return false;
@@ -119,7 +119,7 @@ int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp
 	if (foreign && !sf_changes(&change) &&
 	    (opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)) {
 		if (sf_handle_keep(foreign, fm, args)) {
-			/* Nobody is asked after all. */
+			/* The daemon is not asked after all. */
 			this_cpu_dec(foreign->tally->asked[opcode]);
 			sf_count(foreign, opcode, true);
 			result = 0;
@@ -131,7 +131,7 @@ int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp
 		result = sf_ask_background(fm, args, gfp);
 		goto out;
 	}
-	/* Now it is the end's, with the reference to the module. */
+	/* From now on sf_watched_end owns it, with the reference to the module. */
 	result = sf_ask_background(fm, args, gfp);
 	if (!result)
 		return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What each request changes, by its opcode. A request that is not known here to be
- * harmless, or does not look as expected, changes everything.
+ * What each request changes, by its opcode. A request that is not known to be harmless,
+ * or is not as expected, counts as a change of everything.
  */
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -44,8 +44,8 @@ static void sf_add_node_at(struct sf_change *change, const u64 *nodeid)
 }
 
 /*
- * The name in in_args[index] comes or goes. The whole directory for names that do not
- * exist: a daemon that folds case makes "a" with "A".
+ * The name in in_args[index] is added or removed. Changes all missing names of the directory:
+ * a daemon that folds case creates "a" with "A".
  */
 static void sf_add_name(struct sf_change *change, const struct fuse_args *args, u64 parent,
 			u32 index)
@@ -62,7 +62,7 @@ static void sf_add_name(struct sf_change *change, const struct fuse_args *args, 
 	sf_add(change, sf_stripe_of(SF_NODE, parent));
 }
 
-/* What the name in in_args[index] is of: it loses a name, or has other data in a moment. */
+/* The file of the name in in_args[index]: it is about to lose a name, or to get new data. */
 static void sf_add_target(struct sf_change *change, struct sf_attachment *attachment,
 			  const struct fuse_args *args, u64 parent, u32 index)
 {
@@ -87,7 +87,7 @@ static void sf_add_rename(struct sf_change *change, struct sf_attachment *attach
 	sf_add_target(change, attachment, args, new_parent, 2);
 }
 
-/* Opening a file changes it if it is made shorter by that. */
+/* Opening a file changes it if the open truncates it. */
 static bool sf_truncates(const struct fuse_args *args)
 {
 	const struct fuse_open_in *in = sf_in(args, 0, sizeof(*in));
@@ -103,8 +103,8 @@ static bool sf_may_write(const struct sf_foreign *foreign, const struct fuse_arg
 	return !handle || !sf_handle_reads(foreign, nodeid, *handle);
 }
 
-/* Who opens a file may ask whether it is a terminal, or what chattr(1) set. All else may be
- * anything. */
+/* Programs that open a file may ask whether it is a terminal, or for the flags of chattr(1).
+ * Other commands may do anything. */
 static bool sf_only_asks(const struct fuse_args *args)
 {
 	const struct fuse_ioctl_in *in = sf_in(args, 0, sizeof(*in));
@@ -183,7 +183,7 @@ void sf_change_of(struct sf_attachment *attachment, const struct fuse_args *args
 	case FUSE_MKDIR:
 	case FUSE_CREATE:
 		sf_add_name(change, args, nodeid, 1);
-		/* Also what was there already, and is made shorter. */
+		/* Also an existing file, which is truncated. */
 		if (*(u32 *)SF_AT(args, opcode) == FUSE_CREATE && sf_truncates(args))
 			sf_add_target(change, attachment, args, nodeid, 1);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Differences between kernel versions that BTF does not tell, each with the version that made it.
- * Which of them this kernel has is probed by Kbuild: SF_HAVE_…
+ * Differences between kernel versions that BTF does not show, each with the version that introduced
+ * it. Kbuild probes which of them this kernel has: SF_HAVE_…
  */
 #ifndef SHORTFUSE_COMPAT_H
 #define SHORTFUSE_COMPAT_H
@@ -25,14 +25,14 @@ static inline bool sf_prog_sleepable(const struct bpf_prog *prog)
 #define ftrace_regs_set_instruction_pointer ftrace_instruction_pointer_set
 #endif
 
-/* 6.17 gave the absence of WQ_UNBOUND a name, and 7.3 warns without either. */
+/* 6.17 gave the absence of WQ_UNBOUND a name, and 7.3 warns if neither is set. */
 #ifdef SF_HAVE_WQ_PERCPU
 #define SF_WQ_PERCPU WQ_PERCPU
 #else
 #define SF_WQ_PERCPU 0
 #endif
 
-/* 6.19 made the number a struct, and this its only reader. Under inode->i_lock. */
+/* 6.19 turned the integer into a struct, with this accessor. Under inode->i_lock. */
 static inline u32 sf_inode_state(struct inode *inode)
 {
 #ifdef SF_HAVE_INODE_STATE_READ
@@ -44,13 +44,13 @@ static inline u32 sf_inode_state(struct inode *inode)
 
 /*
  * 7.2 divided the connection: what concerns the daemon's device is in its channel, struct
- * fuse_chan, and these are told that. In C both are an address, as what sf_chan_of() returns.
+ * fuse_chan, which these take. In C both are an address, as returned by sf_chan_of().
  */
 #ifdef SF_HAVE_FUSE_CHAN
 /*
- * An aborted connection takes no notification any more. So whoever outlives the daemon, to
- * drop what the kernel keeps of it, is given this time, and aborts it before. Longer: a daemon
- * that waits for itself takes as long to die.
+ * An aborted connection accepts no notification. So the guardian, which outlives the daemon to
+ * drop what the kernel keeps, gets this time to do so and to abort the connection. Longer: a
+ * daemon that waits for itself takes that long to exit.
  */
 #define SF_ABORT_DELAY (30 * HZ)
 #define SF_QUEUE_FORGET "fuse_chan_queue_forget"

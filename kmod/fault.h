@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Mistakes to make on purpose, so that a checker can prove that it sees them: "attach-…" in
- * Sources/KernelCache/Fault.swift. Only in builds with SF_FAULTS; chosen by the module's parameter.
+ * Planted faults, which a checker must find: "attach-…" in Sources/KernelCache/Fault.swift.
+ * Only in builds with SF_FAULTS; selected by the module's parameter.
  */
 #ifndef SHORTFUSE_FAULT_H
 #define SHORTFUSE_FAULT_H

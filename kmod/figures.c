@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What became of the requests of an attached mount. The programs count, too; but the module may
- * refuse what one answered, runs some for questions of its own, and answers others without one.
+ * How the requests of an attached mount were answered. The programs also count, but the module may
+ * reject a program's answer, runs some for its own queries, and answers others without a program.
  */
 #include <linux/file.h>
 #include <linux/percpu.h>
@@ -52,7 +52,7 @@ long sf_figures_ioctl(struct sf_figures __user *argument)
 		kfree(figures);
 		return -EBADF;
 	}
-	/* Without an attachment there is no layout to look with. */
+	/* Without an attachment the layout is not known. */
 	if (smp_load_acquire(&sf_attached)) {
 		conn = sf_foreign_conn(file, &sf_layout);
 		rcu_read_lock_trace();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A request of an attached mount that no program answered: what it changes is void
- * before it is sent, and what its daemon answers is learned. The original is called,
- * not jumped to, so each has a reference to the module for as long.
+ * A request of an attached mount that no program answered: what it changes is invalidated
+ * before it is sent, and the daemon's reply is learned. The original is called, not
+ * jumped to, so each request holds a reference to the module.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/cred.h>
@@ -19,7 +19,7 @@
 #include "compat.h"
 #include "foreign.h"
 
-/* Attached, and detached with counts that are not settled yet. */
+/* Attached ones, and detached ones whose counts are not settled yet. */
 static HLIST_HEAD(sf_foreigns);
 static DEFINE_SPINLOCK(sf_foreigns_lock);
 
@@ -39,7 +39,7 @@ struct fuse_conn *sf_foreign_conn(const struct file *file, const struct sf_layou
 	conn = sf_conn_of_mount(sb->s_fs_info, layout);
 	if (IS_ERR(conn))
 		return conn;
-	/* Changes that do not pass by. */
+	/* With these, some changes do not pass through here. */
 	if (sf_conn_bit(conn, layout->conn_writeback_cache))
 		return ERR_PTR(-EOPNOTSUPP);
 	if (layout->conn_passthrough.size && sf_conn_bit(conn, layout->conn_passthrough))
@@ -116,7 +116,7 @@ void sf_foreign_end(struct sf_foreign *foreign)
 {
 	cancel_delayed_work_sync(&foreign->aging);
 	sf_close_all(foreign);
-	/* What was answered a moment ago is counted in the kernel's inode in a moment. */
+	/* A lookup that was just answered is counted in the kernel's inode a moment later. */
 	for (int tries = 0; !sf_nodes_settle(foreign); tries++) {
 		if (tries == 100)
 			pr_warn("lookups of a detached mount are not settled yet\n");
@@ -135,13 +135,13 @@ static bool sf_serves(const struct sf_foreign *foreign)
 	return foreign->any_uid || uid_eq(current_fsuid(), foreign->uid);
 }
 
-/* LOOKUP: its name, and what that is of. A name that does not exist: nothing like it was made. */
+/* LOOKUP: its name and node have not changed. If the name does not exist: none was added. */
 static bool sf_permits_lookup(struct sf_foreign *foreign, const struct sf_ctx *ctx)
 {
 	const struct fuse_entry_out *out = (void *)ctx->out;
 	u32 name = sf_stripe_of_name(ctx->nodeid, ctx->in, ctx->in_size);
 
-	/* What ".." is changes without it. */
+	/* The parent that ".." leads to changes without a change of it. */
 	if (ctx->in[0] == '.' && (!ctx->in[1] || (ctx->in[1] == '.' && !ctx->in[2])))
 		return false;
 	if (!sf_unchanged(foreign, name, ctx->cookie))
@@ -210,7 +210,7 @@ bool sf_known_single(struct sf_attachment *attachment, u64 nodeid)
 	       ((struct fuse_attr_out *)ctx.out)->attr.nlink == 1;
 }
 
-/* The reply to `args`, if it is one that a program is shown. */
+/* The reply to `args`, if it is one that programs learn from. */
 static bool sf_gather_reply(struct sf_ctx *ctx, struct fuse_args *args, ssize_t result)
 {
 	const void *out = SF_AT(args, out_args);
@@ -244,7 +244,7 @@ static noinline void sf_learn(struct sf_foreign *foreign, struct fuse_args *args
 		return;
 	if (!sf_gather(&ctx.head, args) || !sf_gather_reply(&ctx.head, args, result))
 		return;
-	/* The program may copy more than there is. */
+	/* The program may copy more than the reply has. */
 	sf_zero(ctx.head.out + ctx.head.out_size, ctx.head.out + SF_OUT_MAX);
 	ctx.head.nodeid = *(u64 *)SF_AT(args, nodeid);
 	ctx.head.opcode = opcode;
@@ -292,7 +292,7 @@ static void sf_close_first(struct sf_foreign *foreign, const struct sf_change *c
 		sf_handles_send(foreign, change->closes[i]);
 }
 
-/* A daemon that has no descriptor left is given those back that are kept for it. */
+/* If the daemon has run out of descriptors, closes the files that are kept open. */
 static ssize_t sf_ask_again(struct sf_foreign *foreign, void *idmap, struct fuse_mount *fm,
 			    struct fuse_args *args)
 {
@@ -316,7 +316,7 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 		result = sf_ask(idmap, fm, args);
 	} else if (sf_changes(&change)) {
 		sf_begin(foreign, &change);
-		/* From here on none of these is kept or given out. */
+		/* From here on none of these handles is kept or reused. */
 		sf_close_first(foreign, &change);
 		result = sf_ask_again(foreign, idmap, fm, args);
 		sf_end(foreign, &change);
@@ -384,7 +384,7 @@ void sf_watch_inval_entry(struct fuse_conn *conn, u64 parent, u64 child, const s
 	sf_watch_notify(conn, &change);
 }
 
-/* The mount ends: what was kept goes before it, or its inodes would be in use. */
+/* The mount ends: send what was kept first; otherwise its inodes would be busy. */
 void sf_watch_destroy(struct fuse_mount *fm)
 {
 	struct sf_foreign *foreign, *found = NULL;

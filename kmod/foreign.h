@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A connection whose daemon knows nothing of us: see docs/architecture.md, "Attached mounts". */
+/* A connection whose daemon does not know about us: see docs/architecture.md, "Attached mounts". */
 #ifndef SHORTFUSE_FOREIGN_H
 #define SHORTFUSE_FOREIGN_H
 
@@ -14,7 +14,7 @@
 #include "fault.h"
 #include "shortfuse.h"
 
-/* More bits: fewer answers are void because something else with the same stripe changed; 16 bytes
+/* More bits: fewer answers are void because of a change with the same stripe; 16 bytes
  * each. */
 #define SF_STRIPE_BITS 14
 /* Buckets of the node table. More: shorter chains with many nodes; 8 bytes each. */
@@ -22,13 +22,13 @@
 /* Buckets of the open handles. */
 #define SF_HANDLE_BITS 10
 
-/* The last change of whatever falls on it. */
+/* The last change of anything that maps to it. */
 struct sf_stripe {
-	atomic_t changing; /* changes under way */
+	atomic_t changing; /* changes in progress */
 	atomic64_t seq;    /* the count of changes when the last one began or ended */
 };
 
-/* What became of requests, on one CPU. */
+/* How requests were answered, on one CPU. */
 struct sf_tally {
 	u64 answered[SF_OPCODES];
 	u64 asked[SF_OPCODES];
@@ -41,29 +41,29 @@ struct sf_foreign {
 	struct fuse_conn *conn;
 	const void *chan; /* of sf_chan_of(): what FORGETs come with */
 	struct bpf_prog *learners[SF_OPCODES];
-	/* Without default_permissions the daemon decides who may: only this caller is answered. */
+	/* Without default_permissions the daemon decides by caller: only this one is answered. */
 	kuid_t uid;
 	bool any_uid;
-	/* A learner has kept something. Until then no program is asked: it knows nothing. */
+	/* A learner has kept something. Until then no program runs: it would know nothing. */
 	bool has_learned;
 	atomic64_t seq;       /* counts the beginnings and ends of changes */
-	struct sf_stripe all; /* changes of which nobody knows what they concern */
+	struct sf_stripe all; /* changes that may concern anything */
 	struct sf_stripe *stripes;
 	struct hlist_bl_head *nodes;
 	struct hlist_bl_head *handles;
-	/* For how long a handle may be given out again; 0: never, U64_MAX: until something changes.
+	/* For how long a handle may be reused; 0: never, U64_MAX: until something changes.
 	 */
 	u64 open_ns;
 	int idle_max;
 	atomic_t idle; /* handles whose RELEASE is kept */
 	bool is_ending;
-	bool locks; /* somebody has locked something: a FLUSH may unlock it */
+	bool locks; /* a file was locked: a FLUSH may unlock it */
 	struct delayed_work aging;
 	atomic_t pending; /* background requests that are watched */
 	wait_queue_head_t quiet;
 };
 
-/* What a stripe is of. */
+/* What a stripe stands for. */
 enum sf_kind {
 	SF_NODE,
 	SF_XATTR,
@@ -76,7 +76,7 @@ struct sf_change {
 	u32 stripes[12];
 	u8 count;
 	bool is_all;
-	u8 closing; /* of these nodes no handle must be open when it is sent */
+	u8 closing; /* nodes that must have no kept handle when it is sent */
 	u64 closes[2];
 };
 
@@ -85,7 +85,7 @@ u32 sf_stripe_of(enum sf_kind kind, u64 nodeid);
 u32 sf_stripe_of_name(u64 parent, const void *name, u32 size);
 void sf_begin(struct sf_foreign *foreign, const struct sf_change *change);
 void sf_end(struct sf_foreign *foreign, const struct sf_change *change);
-/* A change that is over, or that somebody else has made. */
+/* A change that has ended, or that the daemon has reported. */
 void sf_touch(struct sf_foreign *foreign, const struct sf_change *change);
 bool sf_unchanged(const struct sf_foreign *foreign, u32 stripe, u64 since);
 bool sf_all_unchanged(const struct sf_foreign *foreign, u64 since);
@@ -93,7 +93,7 @@ bool sf_all_unchanged(const struct sf_foreign *foreign, u64 since);
 /* changes.c */
 void sf_change_of(struct sf_attachment *attachment, const struct fuse_args *args,
 		  struct sf_change *change);
-/* The argument at `index` of a request, at least `size` bytes of it; NULL if it is not so. */
+/* The argument at `index` of a request, of at least `size` bytes; NULL if there is none. */
 const void *sf_in(const struct fuse_args *args, u32 index, u32 size);
 
 /* nodes.c */
@@ -101,12 +101,12 @@ int sf_nodes_init(void);
 void sf_nodes_exit(void);
 /* The daemon has counted a lookup of nodeid that the kernel has not forgotten yet. */
 void sf_node_seen(struct sf_foreign *foreign, u64 nodeid);
-/* Counts one lookup more, if the node is known and nothing changed it since. */
+/* Counts one more lookup, if the node is known and has not changed since. */
 bool sf_node_grant(struct sf_foreign *foreign, u64 nodeid, u64 since);
-/* Takes off `count` what the daemon has not counted, and returns the rest, which it is to be told.
+/* Subtracts from `count` what the daemon has not counted, and returns the rest, for the daemon.
  */
 u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count);
-/* Takes what the daemon has not counted off the kernel's own counts. False if some is left. */
+/* Subtracts what the daemon has not counted from the kernel's own counts. False if some is left. */
 bool sf_nodes_settle(struct sf_foreign *foreign);
 /* Lookups that the daemon has not counted. */
 u64 sf_nodes_granted(const struct sf_foreign *foreign);
@@ -119,29 +119,29 @@ bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number);
 void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number);
 /* RELEASE, RELEASEDIR: true if it is kept. */
 bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
-/* OPEN, OPENDIR: true if it is answered, by a handle that was kept. */
+/* OPEN, OPENDIR: true if it is answered, with a kept handle. */
 bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args);
-/* Sends what is kept of nodeid, 0: of all, and waits for the daemon a while. */
+/* Sends what is kept of nodeid (0: of all), and waits for the daemon with a limit. */
 void sf_handles_send(struct sf_foreign *foreign, u64 nodeid);
 void sf_handles_age(struct work_struct *work);
 void sf_handles_free(struct sf_foreign *foreign);
 
-/* background.c: sends a request that nobody waits for, until it has ended. */
+/* background.c: sends a background request, and watches it until it ends. */
 void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
 
 /* figures.c */
-/* One request more, which was answered here or not. */
+/* Counts a request, which was answered here or not. */
 void sf_count(struct sf_foreign *foreign, u32 opcode, bool is_answered);
 /* SF_IOC_FIGURES */
 long sf_figures_ioctl(struct sf_figures __user *argument);
 
 /* foreign.c */
-/* What a name was last known to be of, if that is still true. */
+/* The node that a name was last known to lead to, if that is still valid. */
 bool sf_known_child(struct sf_attachment *attachment, const struct fuse_args *args, u64 parent,
 		    u32 index, u64 *nodeid);
 struct sf_foreign *sf_foreign_new(struct fuse_conn *conn, const struct sf_attach *request);
 void sf_foreign_put(struct sf_foreign *foreign);
-/* Detached: counts are settled, then it is let go. */
+/* Detached: settles the counts, then releases it. */
 void sf_foreign_end(struct sf_foreign *foreign);
 /* The connection of the mount that `file` is the root of. */
 struct fuse_conn *sf_foreign_conn(const struct file *file, const struct sf_layout *layout);
@@ -149,9 +149,9 @@ struct fuse_conn *sf_foreign_conn(const struct file *file, const struct sf_layou
 long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *args);
 /* Whether nodeid is known to have no other name. */
 bool sf_known_single(struct sf_attachment *attachment, u64 nodeid);
-/* Whether the answer that a program gave is still true, and the lookup that it grants counted. */
+/* Whether a program's answer is still valid, and the lookup that it grants has been counted. */
 bool sf_foreign_permits(struct sf_foreign *foreign, const struct sf_ctx *ctx);
-/* With a reference, what the request is of, if it is attached; and what it changes. */
+/* The attached mount of a request, with a reference, or NULL; and what the request changes. */
 struct sf_foreign *sf_watched(struct fuse_mount *fm, const struct fuse_args *args,
 			      struct sf_change *change);
 bool sf_changes(const struct sf_change *change);

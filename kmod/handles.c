@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Files and directories of an attached mount that were opened for reading. To close one
- * changes nothing; of all other files it may, since some daemons write then what they
- * were given.
+ * Files and directories of an attached mount that were opened for reading. Closing
+ * one changes nothing; closing other files may, since some daemons write data only
+ * then.
  *
- * If the policy permits it, a handle outlives its RELEASE, which is kept here, and is given to
- * the next who opens the file in the same way, if nothing changed since. It belongs to one
- * opener at a time. The RELEASE is sent before the file loses a name (libfuse hides files that
- * are open), when nobody has wanted the handle for some time, and at the end of the mount or of
+ * If the policy permits it, a handle outlives its RELEASE, which is kept here, and is reused
+ * for the next open of the file in the same mode, if nothing has changed since. It has one
+ * opener at a time. The RELEASE is sent before the file loses a name (libfuse hides open
+ * files), when the handle has been idle for some time, and at the end of the mount or of
  * the attachment. It pins its inode until then.
  *
- * Directories only if nobody else changes them: the kernel keeps their listings then, too,
- * and drops them by itself when a name comes or goes.
+ * Directories only if nothing else changes them: then the kernel also keeps their listings,
+ * and drops them by itself when a name is added or removed.
  */
 #include <linux/cred.h>
 #include <linux/fcntl.h>
@@ -24,7 +24,7 @@
 
 /* In seconds. Longer: more opens are answered, more files stay open in the daemon. */
 #define SF_IDLE 60
-/* How long a request, or the end of the mount, waits for the daemon to have closed what was kept.
+/* How long a request, or the end of the mount, waits for the daemon to close what was kept.
  */
 #define SF_SEND_PATIENCE (2 * HZ)
 
@@ -39,7 +39,7 @@ struct sf_handle {
 	u64 since;   /* changes, before it was opened */
 	u64 until;   /* CLOCK_MONOTONIC, ns */
 	u32 openers; /* several if the daemon gives all the same number */
-	/* Idle, with the RELEASE that was kept; NULL: somebody has it. */
+	/* The kept RELEASE while idle; NULL: the handle is in use. */
 	struct fuse_args *args;
 	struct fuse_mount *fm;
 	unsigned long idle_since;
@@ -64,7 +64,7 @@ static struct sf_handle *sf_find_handle(struct hlist_bl_head *bucket, u64 nodeid
 	return NULL;
 }
 
-/* More that the daemon asked for may mean something to it. */
+/* Other flags may have a meaning for the daemon. */
 static bool sf_is_plain(u32 open_flags)
 {
 	return !(open_flags & ~(FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | FOPEN_CACHE_DIR));
@@ -84,7 +84,7 @@ void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, 
 		return;
 	if (is_directory && foreign->open_ns != U64_MAX)
 		return;
-	/* Not known: to close it changes the file. */
+	/* Then it is not known, and closing it counts as a change. */
 	handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!handle)
 		return;
@@ -158,7 +158,7 @@ bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fu
 		return false;
 	hlist_bl_lock(bucket);
 	handle = sf_find_handle(bucket, nodeid, in->fh);
-	/* Looked at under the lock: who ends it takes all that are kept after it is set. */
+	/* Checked under the lock: after it is set, all kept handles are taken and sent. */
 	if (handle && handle->openers == 1 && !handle->args && !READ_ONCE(foreign->is_ending) &&
 	    atomic_read(&foreign->idle) < foreign->idle_max && sf_may_keep(foreign, handle)) {
 		handle->openers = 0;
@@ -198,7 +198,7 @@ bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args)
 		handle->openers = 1;
 		memset(out, 0, sizeof(*out));
 		out->fh = handle->number;
-		/* Unchanged since it was opened, and so are the pages that were read since. */
+		/* Unchanged since it was opened, so pages that were read since are valid. */
 		out->open_flags = handle->open_flags | FOPEN_KEEP_CACHE;
 		break;
 	}
@@ -206,12 +206,12 @@ bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args)
 	if (!release)
 		return false;
 	atomic_dec(&foreign->idle);
-	/* As if it had been answered: it lets go of the inode, which the opener has. */
+	/* As if it had been answered: it releases the inode, which the opener holds. */
 	sf_call_end(*(void **)SF_AT(release, end), fm, release, 0);
 	return true;
 }
 
-/* By BPF's attributes: a file with another name may be changed by that, unseen. */
+/* According to the attributes in the maps: a file with another name may change unnoticed. */
 long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *args)
 {
 	struct sf_foreign *foreign = attachment->foreign;
@@ -228,14 +228,14 @@ long sf_answer_handle(struct sf_attachment *attachment, const struct fuse_args *
 				       sf_handle_lend(foreign, args)
 			       ? 0
 			       : SF_ASK_DAEMON;
-	/* What was only read has nothing to be written; but the daemon may have locks of it. */
+	/* A file that was only read has nothing to flush, but the daemon may hold locks on it. */
 	number = sf_in(args, 0, sizeof(*number));
 	return number && !READ_ONCE(foreign->locks) && sf_handle_reads(foreign, nodeid, *number)
 		       ? 0
 		       : SF_ASK_DAEMON;
 }
 
-/* Takes those out of a bucket that are idle, and of nodeid or for so long; 0: whatever. */
+/* Removes idle handles from a bucket: those of nodeid, or idle for that long; 0: any. */
 static void sf_take_idle(struct sf_foreign *foreign, struct hlist_bl_head *bucket, u64 nodeid,
 			 unsigned long age, struct list_head *taken)
 {
@@ -269,8 +269,8 @@ void sf_handles_send(struct sf_foreign *foreign, u64 nodeid)
 	LIST_HEAD(taken);
 
 	/*
-	 * Whoever is about to keep one looks under the bucket's lock whether that is over: so the
-	 * locks are taken, unless a late one is no harm.
+	 * A task that is about to keep one checks under the bucket's lock whether it still may: so
+	 * take the locks, unless a late one is harmless.
 	 */
 	if (nodeid) {
 		sf_take_idle(foreign, sf_bucket(foreign, nodeid), nodeid, 0, &taken);
@@ -281,17 +281,17 @@ void sf_handles_send(struct sf_foreign *foreign, u64 nodeid)
 	if (list_empty(&taken))
 		return;
 	sf_send(foreign, &taken);
-	/* A daemon that does not answer holds nobody up for longer than it would itself. */
+	/* A daemon that does not answer delays a request only for a limited time. */
 	wait_event_timeout(foreign->quiet, !atomic_read(&foreign->pending), SF_SEND_PATIENCE);
 }
 
-/* No longer than it may be given out. */
+/* At most as long as it may be reused. */
 static unsigned long sf_idle(const struct sf_foreign *foreign)
 {
 	return nsecs_to_jiffies(min_t(u64, foreign->open_ns, SF_IDLE * NSEC_PER_SEC));
 }
 
-/* Every now and then, as long as the mount is attached. */
+/* Periodically, as long as the mount is attached. */
 void sf_handles_age(struct work_struct *work)
 {
 	struct sf_foreign *foreign = container_of(to_delayed_work(work), struct sf_foreign, aging);
@@ -306,7 +306,7 @@ void sf_handles_age(struct work_struct *work)
 	schedule_delayed_work(&foreign->aging, max(sf_idle(foreign) / 4, HZ / 4UL));
 }
 
-/* When none is idle any more. */
+/* Call it when none is idle any more. */
 void sf_handles_free(struct sf_foreign *foreign)
 {
 	struct hlist_bl_node *position, *next;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ftrace sends every call of FUSE's request functions here first. A request that
- * is not answered goes on to the original by a jump, as if nothing had been. So
- * do the start and the end of a write, after which what it wrote may have to leave
- * the page cache.
+ * ftrace redirects every call of FUSE's request functions here. A request that is
+ * not answered continues in the original by a jump, as if there were no hook. So do
+ * the start and the end of a write, after which written pages may have to be dropped
+ * from the page cache.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/ftrace.h>
@@ -17,9 +17,9 @@
 
 /*
  * The original is called in tail position and through a static call, which is
- * a direct jmp (an indirect one would fault on IBT hardware: the target lies
- * behind the function's ENDBR). So no frame of this module stays below: a task
- * may sleep in the original until long after rmmod. The build checks that it
+ * a direct jmp (an indirect one would fault on IBT hardware: the target is
+ * after the function's ENDBR). So no frame of this module stays on the stack: a
+ * task may sleep in the original until long after rmmod. The build checks that it
  * is a jmp: check-tail-call in the Makefile.
  */
 static ssize_t sf_no_original(struct fuse_mount *fm, struct fuse_args *args)
@@ -119,7 +119,7 @@ static noinline int sf_request_background(struct fuse_mount *fm, struct fuse_arg
 
 /*
  * fuse_queue_forget(conn, forget, nodeid, nlookup), since 7.2 fuse_chan_queue_forget(chan, …): the
- * kernel lets go of an inode.
+ * kernel forgets an inode.
  */
 static noinline void sf_forget(void *chan, struct fuse_forget_link *forget, u64 nodeid, u64 count)
 {
@@ -131,14 +131,14 @@ static noinline void sf_forget(void *chan, struct fuse_forget_link *forget, u64 
 	static_call(sf_original_forget)(chan, forget, nodeid, count);
 }
 
-/* fuse_conn_destroy(fm): the mount is gone, its super block goes in a moment. */
+/* fuse_conn_destroy(fm): the mount has ended, and its super block is about to be freed. */
 static noinline void sf_destroy(struct fuse_mount *fm)
 {
 	sf_watch_destroy(fm);
 	static_call(sf_original_destroy)(fm);
 }
 
-/* fuse_reverse_inval_inode(conn, nodeid, offset, size): the daemon tells of a change. */
+/* fuse_reverse_inval_inode(conn, nodeid, offset, size): the daemon reports a change. */
 static noinline int sf_inval_inode(struct fuse_conn *conn, u64 nodeid, loff_t offset, loff_t size)
 {
 	sf_watch_inval_inode(conn, nodeid);
@@ -153,13 +153,13 @@ static noinline int sf_inval_entry(struct fuse_conn *conn, u64 parent, u64 child
 	return static_call(sf_original_inval_entry)(conn, parent, child, name, flags);
 }
 
-/* To the daemon, by a call: the caller has a reference to the module. */
+/* Asks the daemon by a call: the caller holds a reference to the module. */
 ssize_t sf_ask(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 {
 	ssize_t result = sf_has_idmap ? static_call(sf_original_idmap)(idmap, fm, args)
 				      : static_call(sf_original)(fm, args);
 
-	barrier(); /* or it would be a jump, which the build counts */
+	barrier(); /* otherwise it would be a jump, which the build counts */
 	return result;
 }
 
@@ -192,11 +192,11 @@ static void notrace sf_redirect(unsigned long ip, unsigned long parent_ip, struc
 	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
 }
 
-/* A function of fs/fuse, and where its calls go. */
+/* A function of fs/fuse, and the target of its calls. */
 struct sf_hook {
 	const char *symbol;
 	void *target;
-	/* Has the static call lead to `original`, behind the ftrace site. */
+	/* Directs the static call to `original`, after the ftrace site. */
 	void (*use)(void *original);
 	bool is_optional;
 	bool is_set;
@@ -221,7 +221,7 @@ SF_USE(sf_original_inval_entry)
 
 static struct sf_hook sf_hooks[] = {
 	{"__fuse_simple_request", sf_request_idmap, use_sf_original_idmap, .is_optional = true},
-	/* Before 6.12. Where both are, the second is the first one's caller. */
+	/* Before 6.12. If both exist, the second calls the first. */
 	{"fuse_simple_request", sf_request, use_sf_original},
 	{"fuse_simple_background", sf_request_background, use_sf_original_background},
 	{"fuse_file_write_iter", sf_write, use_sf_original_write},
@@ -235,7 +235,7 @@ static struct sf_hook sf_hooks[] = {
 /* The address of a function's ftrace site; 0 if there is no such function. */
 static unsigned long sf_site(const char *symbol)
 {
-	/* Disabled: only looked up, the function is not touched. */
+	/* Disabled: only looks it up and does not modify the function. */
 	struct kprobe probe = {.symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED};
 	unsigned long site;
 
@@ -251,7 +251,7 @@ static int sf_hook_set(struct sf_hook *hook)
 	int error;
 
 	hook->use((void *)(hook->site + MCOUNT_INSN_SIZE));
-	/* Without FTRACE_OPS_FL_RECURSION, a guard: sf_redirect calls nothing. */
+	/* Without the guard FTRACE_OPS_FL_RECURSION: sf_redirect calls nothing. */
 	hook->ops.func = sf_redirect;
 	hook->ops.flags = FTRACE_OPS_FL_IPMODIFY;
 	hook->ops.private = hook->target;
@@ -266,7 +266,7 @@ static int sf_hook_set(struct sf_hook *hook)
 	return error;
 }
 
-/* The last first: requests are hooked before whatever tells what became of them. */
+/* In reverse order: requests are hooked before the functions that report their results. */
 static void sf_hooks_restore(void)
 {
 	for (int i = ARRAY_SIZE(sf_hooks) - 1; i >= 0; i--) {
@@ -314,9 +314,9 @@ void sf_hook_exit(void)
 {
 	sf_hooks_restore();
 	/*
-	 * Those on their way in have arrived (tasks), those inside have left
-	 * (tasks trace: they may sleep there; who drops pages or waits for a daemon
-	 * holds the module), and those on their way out have jumped (tasks again).
+	 * Wait until tasks on their way in have arrived (tasks), tasks inside have left
+	 * (tasks trace: they may sleep there; tasks that drop pages or wait for a daemon
+	 * hold the module), and tasks on their way out have jumped (tasks again).
 	 */
 	synchronize_rcu_tasks();
 	synchronize_rcu_tasks_trace();

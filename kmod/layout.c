@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Distrust of the layout. The daemon reads it from BTF; a wrong one would have
- * the hook read and write at random. So: every field must fit in its struct,
- * clear of the others, with a size that the hook knows; and the connection must
- * be found where the layout says, from two sides.
+ * Validation of the layout. The daemon reads it from BTF; a wrong one would make
+ * the hook read and write random memory. So every field must fit in its struct
+ * without overlapping others, with a size that the hook knows; and the connection
+ * must be found where the layout says, both from the device and from the mount.
  */
 #include <linux/align.h>
 #include <linux/err.h>
@@ -14,7 +14,7 @@
 
 struct sf_layout sf_layout;
 
-/* No struct that the hook looks into is larger (fuse_conn is about 1 KiB). */
+/* No struct that the hook uses is larger (fuse_conn is about 1 KiB). */
 #define SF_STRUCT_MAX 4096
 
 static bool sf_within(struct sf_field field, u16 size, u32 room)
@@ -38,7 +38,7 @@ static bool sf_arg_fits(struct sf_field array, struct sf_field arg, struct sf_fi
 	       array.offset + array.size <= room;
 }
 
-/* The bits as the bytes they are in; all others as they are. */
+/* Bits count as the bytes that contain them. */
 static bool sf_disjoint(const struct sf_layout *layout)
 {
 	const struct sf_field fields[] = {
@@ -71,7 +71,7 @@ static bool sf_disjoint(const struct sf_layout *layout)
 	       layout->page_zeroing.offset != layout->out_argvar.offset;
 }
 
-/* The pages come behind the args, whose address they are found by. */
+/* The pages follow the args, whose address is used to find them. */
 static bool sf_pages_fit(const struct sf_layout *layout)
 {
 	u32 desc = layout->desc.size;
@@ -95,7 +95,7 @@ static bool sf_bit_within(struct sf_field bit, u32 room)
 	return bit.size == 1 && bit.offset / 8 < room;
 }
 
-/* What FUSE adds to an inode comes behind it, each clear of the others. */
+/* FUSE's fields of an inode follow the inode, and do not overlap. */
 static bool sf_inode_fits(const struct sf_layout *layout)
 {
 	return sf_within(layout->inode_nodeid, sizeof(u64), SF_STRUCT_MAX) &&
@@ -109,7 +109,7 @@ static bool sf_inode_fits(const struct sf_layout *layout)
 	       layout->inode_lock.offset != layout->inode_nlookup.offset;
 }
 
-/* The channel is where the functions say that this module was built for. */
+/* The channel is where it must be for the functions that this module was built for. */
 static bool sf_chan_fits(const struct sf_layout *layout)
 {
 #ifdef SF_HAVE_FUSE_CHAN
@@ -159,8 +159,8 @@ static bool sf_peek(const void *at, void **word)
 	return !copy_from_kernel_nofault(word, at, sizeof(*word));
 }
 
-/* From a connection to its first mount and its channel and back, or the layout is not this
- * kernel's. */
+/* A connection must lead to its first mount and its channel and back; otherwise the layout is
+ * not this kernel's. */
 static struct fuse_conn *sf_check_conn(void *conn, const struct sf_layout *layout)
 {
 	void *chan = conn, *entry, *back, *word;
@@ -185,14 +185,14 @@ static struct fuse_conn *sf_check_conn(void *conn, const struct sf_layout *layou
 	return connected ? conn : ERR_PTR(-ENOTCONN);
 }
 
-/* Of an open /dev/fuse. */
+/* The connection of an open /dev/fuse. */
 struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout)
 {
 	void *conn;
 
 	if (!sf_peek(fuse_dev + layout->dev_fc.offset, &conn))
 		return ERR_PTR(-EINVAL);
-	/* Nothing, or a mark, of a device that is not mounted; until 7.1 it has no fuse_dev. */
+	/* NULL or a marker for a device that is not mounted; until 7.1 it has no fuse_dev. */
 	if ((unsigned long)conn < PAGE_SIZE)
 		return ERR_PTR(-ENOTCONN);
 	if (layout->chan_conn.size && !sf_peek(conn + layout->chan_conn.offset, &conn))
@@ -200,7 +200,7 @@ struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layou
 	return sf_check_conn(conn, layout);
 }
 
-/* Of what a FUSE super block has as its s_fs_info. */
+/* The connection of s_fs_info of a FUSE super block. */
 struct fuse_conn *sf_conn_of_mount(const void *fuse_mount, const struct sf_layout *layout)
 {
 	void *conn;

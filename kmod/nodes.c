@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lookups that were granted here and that the daemon knows nothing of. The kernel
- * counts them in its inode and one day forgets them all at once; what is ours is
- * taken off then, or the daemon would free a node that it has not given out so
- * often. A node is in the table as long as the daemon has certainly counted it.
+ * Lookups that were granted here and that the daemon does not know about. The kernel
+ * counts them in its inode and eventually forgets them all at once. Then ours are
+ * subtracted; otherwise the daemon would free a node too early. A node is in the table
+ * as long as the daemon has certainly counted a lookup of it.
  */
 #include <linux/fs.h>
 #include <linux/hash.h>
@@ -58,7 +58,7 @@ void sf_node_seen(struct sf_foreign *foreign, u64 nodeid)
 	hlist_bl_unlock(bucket);
 	if (!known)
 		fresh = kmem_cache_zalloc(sf_node_cache, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	/* Not known: nothing is granted, the daemon is asked. */
+	/* Then it is not known: nothing is granted, and the daemon is asked. */
 	if (!fresh)
 		return;
 	fresh->nodeid = nodeid;
@@ -79,8 +79,8 @@ bool sf_node_grant(struct sf_foreign *foreign, u64 nodeid, u64 since)
 
 	hlist_bl_lock(bucket);
 	node = sf_node_find(bucket, nodeid);
-	/* Under the lock, as a node is retired: one that was, and is another file's by now, has
-	 * changed. */
+	/* Under the lock with which nodes are removed: a removed node, whose number may belong to
+	 * another file by now, has changed. */
 	if (node && sf_unchanged(foreign, sf_stripe_of(SF_NODE, nodeid), since)) {
 		node->granted++;
 		is_granted = true;
@@ -107,8 +107,8 @@ u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count)
 	count -= ours;
 	if (node)
 		node->granted -= ours;
-	/* The daemon may free the node and use its number again: nothing is known of it from here
-	 * on. */
+	/* The daemon may free the node and reuse its number: from here on nothing is known about
+	 * it. */
 	if (count) {
 		sf_touch(foreign, &change);
 		if (node)
@@ -122,7 +122,7 @@ u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count)
 	return count;
 }
 
-/* What is granted of nodeid, and 0 from now on. */
+/* The granted lookups of nodeid, which are reset to 0. */
 static u64 sf_node_take(struct sf_foreign *foreign, u64 nodeid, u64 most)
 {
 	struct hlist_bl_head *bucket = sf_bucket(foreign, nodeid);
@@ -146,7 +146,7 @@ static void sf_settle_inode(struct sf_foreign *foreign, struct inode *inode)
 	u64 *nlookup = SF_AT(inode, inode_nlookup);
 
 	spin_lock(&inode->i_lock);
-	/* What is being evicted is forgotten in a moment, and ours is taken off there. */
+	/* An inode that is being evicted is forgotten soon, and ours are subtracted then. */
 	if (!(sf_inode_state(inode) & (I_NEW | I_FREEING | I_WILL_FREE | I_CLEAR))) {
 		spin_lock(lock);
 		/* The daemon's own count stays. */
@@ -205,7 +205,7 @@ bool sf_nodes_settle(struct sf_foreign *foreign)
 		return false;
 	iterate_supers_type(type, sf_settle_super, &settling);
 	module_put(type->owner);
-	/* Without its mount nothing is forgotten one by one any more. */
+	/* Without its mount there are no more single FORGETs. */
 	return !settling.is_mounted || !sf_nodes_granted(foreign);
 }
 

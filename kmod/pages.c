@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Where a reply of variable length goes, or is: pages, or plain memory. */
+/* The destination or the place of a reply of variable length: pages, or plain memory. */
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include "shortfuse.h"
@@ -19,7 +19,7 @@ bool sf_sink_open(struct sf_sink *sink, struct fuse_args *args)
 	return sink->pages && sink->descs;
 }
 
-/* The next bytes; zeros if `from` is NULL. False if there is no room. */
+/* Appends bytes; zeros if `from` is NULL. False if they do not fit. */
 bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size)
 {
 	if (sink->memory) {
@@ -61,13 +61,13 @@ bool sf_sink_put(struct sf_sink *sink, const void *from, u32 size)
 	return true;
 }
 
-/* The end, `rest` bytes before what was asked for: pages of the page cache get zeros. */
+/* The end, `rest` bytes short of the request: pages of the page cache are zeroed. */
 bool sf_sink_close(struct sf_sink *sink, u32 rest)
 {
 	return !sink->zeroes || sf_sink_put(sink, NULL, rest);
 }
 
-/* The first bytes of a reply that came into one page. False if there is no such page. */
+/* The first bytes of a reply in one page. False if there is no such page. */
 bool sf_pages_get(struct fuse_args *args, void *to, u32 size)
 {
 	u32 length, offset;

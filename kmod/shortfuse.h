@@ -9,7 +9,7 @@
 #include <linux/workqueue.h>
 #include "shortfuse_abi.h"
 
-/* fs/fuse's own; known here by address, and inside by the layout only. */
+/* Types of fs/fuse: known here by address; their fields only from the layout. */
 struct fuse_args;
 struct fuse_conn;
 struct fuse_mount;
@@ -26,12 +26,12 @@ struct sf_attachment {
 	struct sf_foreign *foreign; /* NULL: of our own daemon's mount */
 };
 
-/* sf_answer's "not answered"; no request's result. */
+/* sf_answer: not answered. Never the result of a request. */
 #define SF_ASK_DAEMON LONG_MAX
-/* The same of an attached mount: sf_watch() is to ask, which gives the module back. */
+/* The same on an attached mount: call sf_watch(), which asks and releases the module. */
 #define SF_WATCH (LONG_MAX - 1)
 
-/* layout.c: what the daemon said of fs/fuse. Set once, by the first attach. */
+/* layout.c: the layout of fs/fuse from the daemon. Set once, by the first attach. */
 extern struct sf_layout sf_layout;
 bool sf_layout_fits(const struct sf_layout *layout);
 struct fuse_conn *sf_conn_of(const void *fuse_dev, const struct sf_layout *layout);
@@ -39,7 +39,7 @@ struct fuse_conn *sf_conn_of_mount(const void *fuse_mount, const struct sf_layou
 
 #define SF_AT(base, field) ((void *)(base) + sf_layout.field.offset)
 
-/* What has the daemon's device: the connection, since 7.2 its channel. */
+/* The struct of the daemon's device: the connection, since 7.2 its channel. */
 static inline void *sf_chan_of(const struct fuse_conn *conn, const struct sf_layout *layout)
 {
 	return layout->conn_chan.size ? *(void **)((void *)conn + layout->conn_chan.offset)
@@ -48,18 +48,18 @@ static inline void *sf_chan_of(const struct fuse_conn *conn, const struct sf_lay
 
 /* attach.c */
 extern unsigned int sf_attached; /* how many: 0 spares every other mount the search */
-/* Under rcu_read_lock_trace(), which also keeps what it returns. */
+/* Under rcu_read_lock_trace(), which also keeps the result alive. */
 struct sf_attachment *sf_find(const struct fuse_conn *conn);
 /*
- * The programs of `fds`, -1: none. Only what can be run: sleepable, and content with the context
- * that it is given, of READ's another one. Those that were got are put by sf_put_progs.
+ * The programs of `fds`, -1: none. Accepts only programs that can run: sleepable, and with a
+ * context of the size that they get (READ's is different). sf_put_progs releases them.
  */
 int sf_get_progs(struct bpf_prog **progs, const s32 *fds, u32 context, u32 read_context);
 void sf_put_progs(struct bpf_prog **progs);
 int sf_attach_init(void);
 void sf_attach_exit(void);
 
-/* fuse_args.end: told the result of a request that nobody waits for; until 7.1 its mount, too. */
+/* fuse_args.end: gets the result of a background request; until 7.1 also its mount. */
 typedef void (*sf_end_fn)(struct fuse_args *args, int error);
 typedef void (*sf_end_mount_fn)(struct fuse_mount *fm, struct fuse_args *args, int error);
 
@@ -77,8 +77,8 @@ static inline bool sf_flag(const struct fuse_args *args, struct sf_field bit)
 }
 
 /*
- * Word by word, because for the few words here memset() and memcpy() cost more
- * than their work; WRITE_ONCE keeps the compiler from calling them.
+ * Word by word, because for these few words calls of memset() and memcpy() cost more
+ * than the work; WRITE_ONCE keeps the compiler from calling them.
  */
 static inline void sf_zero(u8 *from, const u8 *end)
 {
@@ -113,16 +113,16 @@ void sf_drop_written(struct inode *inode, loff_t first, loff_t last);
 bool sf_gather(struct sf_ctx *ctx, const struct fuse_args *args);
 extern struct kmem_cache *sf_read_cache; /* of struct sf_read_ctx */
 long sf_answer(struct fuse_mount *fm, struct fuse_args *args);
-/* 0 if answered; args is gone then. Else SF_ASK_DAEMON or SF_WATCH. */
+/* 0 if answered; then args has been freed. Otherwise SF_ASK_DAEMON or SF_WATCH. */
 long sf_answer_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
 
 /* foreign.c */
 ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args);
 int sf_watch_background(struct fuse_mount *fm, struct fuse_args *args, gfp_t gfp);
-/* The rest of `count`, of which the daemon is to be told. `chan`: as of sf_chan_of(). */
+/* The part of `count` that goes to the daemon. `chan`: as returned by sf_chan_of(). */
 u64 sf_watch_forget(const void *chan, u64 nodeid, u64 count);
 void sf_watch_destroy(struct fuse_mount *fm);
-/* The daemon tells of a change. */
+/* The daemon reports a change. */
 void sf_watch_inval_inode(struct fuse_conn *conn, u64 nodeid);
 void sf_watch_inval_entry(struct fuse_conn *conn, u64 parent, u64 child, const struct qstr *name);
 

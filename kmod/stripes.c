@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Versions of everything, in 2^SF_STRIPE_BITS numbers. A change raises its stripes
- * before it is sent and again when it has been answered; what was learned from an
- * answer that was asked for before the last of these is void. A collision voids
- * something that did not change, which costs a request. Atomics only: some changes
- * are sent with spinlocks held.
+ * Versions of everything, in 2^SF_STRIPE_BITS numbers. A change increments its stripes
+ * before it is sent and again after its reply; what was learned from a request that was
+ * sent before the last of these is void. A collision invalidates something that did not
+ * change, which costs a request. Uses only atomics: some changes are sent with spinlocks
+ * held.
  */
 #include <linux/hash.h>
 #include <linux/jhash.h>
@@ -15,13 +15,13 @@ u32 sf_stripe_of(enum sf_kind kind, u64 nodeid)
 	return hash_64(nodeid * 4 + kind, SF_STRIPE_BITS);
 }
 
-/* Without the NUL that may follow. */
+/* Excludes a NUL that may follow. */
 u32 sf_stripe_of_name(u64 parent, const void *name, u32 size)
 {
 	return sf_stripe_of(SF_NAME, parent ^ (u64)jhash(name, strnlen(name, size), 0) << 20);
 }
 
-/* Raises it to a number that nobody was given before. */
+/* Raises it to a number that was never used before. */
 static void sf_raise(struct sf_foreign *foreign, struct sf_stripe *stripe)
 {
 	s64 seq = atomic64_inc_return(&foreign->seq), old = atomic64_read(&stripe->seq);

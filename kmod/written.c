@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A buffered write fills the page cache, unlocks the pages, and only then is sent.
- * If such a page is dropped before the daemon has the write, a reader puts one with
- * the old data in its place; after the write only a new mtime would have fs/fuse
- * drop it, and that is noted before the page is gone. So if a READ began during a
- * write, what was written goes before write(2) returns. Without a READ nobody can
- * have put an old page there, and whoever reads back what it wrote finds it.
+ * If such a page is dropped before the daemon has the write, a reader replaces it by one
+ * with the old data. After the write only a new mtime makes fs/fuse drop that page, and the
+ * mtime is recorded before the page is dropped. So if a READ began during a write, the
+ * written pages are dropped before write(2) returns. Without a READ there cannot be an old
+ * page, and the written pages stay in the cache.
  */
 #include <linux/fs.h>
 #include <linux/hash.h>
@@ -18,15 +18,15 @@
 #include "shortfuse.h"
 
 /*
- * More: fewer files share a count, and fewer writes drop pages for a READ of another file;
- * 8 and 32 bytes each.
+ * More: fewer files share a count, so fewer writes drop pages because of a READ of another
+ * file; 8 and 32 bytes each.
  */
 #define SF_TABLE_BITS 10
 
-/* READs that began, by file. */
+/* The number of READs that began, by file. */
 static atomic64_t sf_reads[1 << SF_TABLE_BITS];
 
-/* What a task saw of them when it began to write; the next task with its hash takes the slot. */
+/* Their number when a task began to write; the next task with the same hash takes the slot. */
 static struct sf_writer {
 	spinlock_t lock;
 	const struct task_struct *task;
@@ -45,7 +45,7 @@ static atomic64_t *sf_reads_of(const struct address_space *mapping)
 	return &sf_reads[hash_ptr(mapping, SF_TABLE_BITS)];
 }
 
-/* A READ begins, whoever answers it. Direct reads, whose pages are the caller's, do no harm. */
+/* A READ begins, answered here or not. Direct reads into the caller's pages are harmless. */
 void sf_note_read(const struct fuse_args *args)
 {
 	struct page **pages;
@@ -53,7 +53,7 @@ void sf_note_read(const struct fuse_args *args)
 	if (!sf_flag(args, sf_layout.out_pages) || !*(u32 *)SF_AT(args, num_pages))
 		return;
 	pages = *(struct page ***)SF_AT(args, pages);
-	/* Before the reply is read anywhere: atomic operations that return nothing do not order. */
+	/* Before the reply is read: atomic operations without a return value do not order. */
 	atomic64_inc_return(sf_reads_of(READ_ONCE(page_folio(pages[0])->mapping)));
 }
 
@@ -62,7 +62,7 @@ static struct sf_writer *sf_writer(void)
 	return &sf_writers[hash_ptr(current, SF_TABLE_BITS)];
 }
 
-/* This task begins to write to a file of FUSE's. */
+/* This task begins to write to a FUSE file. */
 void sf_note_write(const struct inode *inode)
 {
 	struct sf_writer *writer = sf_writer();
@@ -93,8 +93,8 @@ static bool sf_was_read(const struct address_space *mapping)
 }
 
 /*
- * At the end of a write. A READ that is under way is waited for: the daemon answers
- * it without the locks that the writer holds (the inode's).
+ * At the end of a write. Waits for READs in progress: the daemon answers them
+ * without the locks that the writer holds (the inode's).
  */
 void sf_drop_written(struct inode *inode, loff_t first, loff_t last)
 {
@@ -108,7 +108,7 @@ void sf_drop_written(struct inode *inode, loff_t first, loff_t last)
 	rcu_read_lock_trace();
 	is_ours = sf_find(*(struct fuse_conn **)SF_AT(fm, mount_fc));
 	rcu_read_unlock_trace();
-	/* Outside of the section, which would hold up all others while this waits. */
+	/* Outside of the section, which would block all others while this waits. */
 	if (!is_ours || !try_module_get(THIS_MODULE))
 		return;
 	invalidate_inode_pages2_range(mapping, first >> PAGE_SHIFT, last >> PAGE_SHIFT);

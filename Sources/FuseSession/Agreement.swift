@@ -1,6 +1,6 @@
 /// What the kernel and the file system agreed on at INIT.
 public struct Agreement: Sendable {
-    /// Of <linux/fuse.h>, as the kernel gave it.
+    /// The version of <linux/fuse.h> that the kernel reported.
     public let protocolVersion: (major: UInt32, minor: UInt32)
     public let capabilities: Capabilities
     /// Bytes of the largest WRITE.

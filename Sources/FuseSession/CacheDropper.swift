@@ -3,20 +3,20 @@ import Glibc
 import Syscall
 import SystemPackage
 
-/// Has the kernel drop names, pages and listings from its own caches, for changes that did not come
-/// through the mount.
+/// Makes the kernel drop names, pages and listings from its own caches, for changes that were not
+/// made through the mount.
 ///
-/// The kernel waits for pages that are being read until that READ is replied to, and for a directory
-/// until the request that holds it is. So each such call
+/// For a page that is being read, the kernel waits until the READ has its reply; for a directory,
+/// until the request that holds it has. So each such call
 ///
-/// 1. is made on a thread of its own, which holds no lock and serves no request: else a READ could wait
-///    for the thread that waits for it;
-/// 2. must not keep /dev/fuse open when the daemon is killed, or a request that nobody will answer keeps
-///    this thread, and with it the process, for ever. The threads have descriptor tables of their own
-///    with nothing but a copy of /dev/fuse in them. All others are closed when the other threads end,
-///    whatever these are doing; whoever waits for that (the module, the guardian) aborts the
-///    connection;
-/// 3. holds up only what concerns the same directory: there is a thread more as long as all are busy.
+/// 1. is made on a separate thread, which holds no lock and serves no request: otherwise a READ
+///    could wait for the thread that waits for it;
+/// 2. must not keep /dev/fuse open when the daemon is killed, or a request that is never answered
+///    keeps this thread, and with it the process, forever. The threads have separate descriptor
+///    tables, which contain only a copy of /dev/fuse. All other descriptors are closed when the
+///    other threads end, whatever these threads are doing; the module or the guardian, which waits
+///    for that, aborts the connection;
+/// 3. delays only calls for the same directory: while all threads are busy, another one is started.
 public final class CacheDropper: @unchecked Sendable {
     // Safe to share: guarded by `monitor`.
     public enum Task: Sendable {
@@ -25,9 +25,9 @@ public final class CacheDropper: @unchecked Sendable {
         /// The pages of a file, or the listing of a directory.
         case pages(NodeID)
         /// The attributes of a node that the kernel did not know: repeated until it does, or
-        /// `isForgotten` says that it never will.
+        /// until `isForgotten` returns true.
         case attributes(NodeID)
-        /// Nothing: it is done when nobody holds the directory.
+        /// Nothing: it is done when no request holds the directory.
         case turn
     }
 
@@ -36,24 +36,25 @@ public final class CacheDropper: @unchecked Sendable {
         let done: (@Sendable () -> Void)?
     }
 
-    /// More: one more directory that is held up does not delay the others; each costs a stack.
+    /// The number of blocked directories that do not delay others; each thread costs a stack.
     private static let maxThreads = 32
-    /// Between two looks for a node that the kernel does not know yet. Shorter: sooner exact, busier.
+    /// Between two attempts for a node that the kernel does not know yet. Shorter: exact sooner,
+    /// more work.
     private static let retryMicroseconds: UInt32 = 1_000
 
     private let monitor = Monitor()
     private let notifier: Notifier
     private let isForgotten: @Sendable (NodeID) -> Bool
-    /// What is to be done, in order, by directory; an empty one is being worked on.
+    /// Tasks in order, by directory; for an empty list a thread is at work.
     private var queues: [NodeID: [Item]] = [:]
     private var ready: Deque<NodeID> = []
     private var threads = 0
     private var idle = 0
-    /// Set when the first thread runs, or cannot.
+    /// Set when the first thread runs, or has failed to start.
     private var outcome: Result<Void, Errno>?
     private var isStopped = false
 
-    /// - Parameter notifier: started.
+    /// - Parameter notifier: already started.
     /// - Throws: `EBADF`, `EAGAIN`; what unshare(2) throws, without which nothing could be dropped.
     public init(
         _ notifier: Notifier, isForgotten: @escaping @Sendable (NodeID) -> Bool = { _ in false }
@@ -71,8 +72,9 @@ public final class CacheDropper: @unchecked Sendable {
         try start.get()
     }
 
-    /// Has `task` done soon, after all that was queued for the same directory.
-    /// - Parameter done: called afterwards, on a thread that holds no lock; not if the dropper stops.
+    /// Queues `task` after all tasks for the same directory.
+    /// - Parameter done: called afterwards, on a thread that holds no lock; not if the dropper
+    ///   stops.
     public func drop(
         _ task: Task, in directory: NodeID, done: (@Sendable () -> Void)? = nil
     ) {
@@ -92,15 +94,15 @@ public final class CacheDropper: @unchecked Sendable {
         do throws(Errno) {
             try startThread()
         } catch {
-            // Those that there are will come to it.
+            // The existing threads will get to it.
             monitor.withLock { threads -= 1 }
         }
     }
 
-    /// The pages of `node` are to go, soon.
+    /// Queues dropping the pages of `node`.
     public func drop(_ node: NodeID) { drop(.pages(node), in: node) }
 
-    /// Ends the threads, when they have ended what they are doing. They are not waited for.
+    /// Ends the threads when they have finished their tasks. Does not wait for them.
     public func stop() {
         monitor.withLock {
             isStopped = true
@@ -116,7 +118,7 @@ public final class CacheDropper: @unchecked Sendable {
     }
 
     private func run(_ device: FileDescriptor) {
-        // Without a table of its own the thread might keep the process from ending.
+        // Without a separate table the thread might keep the process from ending.
         let start = Result { () throws(Errno) in try Syscall.keepOnly(device) }
         monitor.withLock {
             if outcome == nil { outcome = start }
@@ -133,7 +135,7 @@ public final class CacheDropper: @unchecked Sendable {
         }
     }
 
-    /// All that is queued for one directory, of which nobody else takes more until `finish`.
+    /// All that is queued for one directory; no other thread takes more of it until `finish`.
     private func next() -> (NodeID, [Item])? {
         monitor.withLock {
             idle += 1

@@ -8,13 +8,13 @@ public struct DirectoryBuffer: ~Copyable {
     public private(set) var count = 0
     private let isPlus: Bool
 
-    /// - Parameter isPlus: entries carry attributes, as READDIRPLUS wants them.
+    /// - Parameter isPlus: entries have attributes, as READDIRPLUS requires.
     public init(_ memory: UnsafeMutableRawBufferPointer, isPlus: Bool) {
         self.memory = memory
         self.isPlus = isPlus
     }
 
-    /// Bytes that the kernel asked for.
+    /// The number of bytes that the kernel requested.
     public var capacity: Int { memory.count }
 
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
@@ -23,7 +23,7 @@ public struct DirectoryBuffer: ~Copyable {
     /// - Parameters:
     ///   - inode: `d_ino`.
     ///   - mode: its type bits become `d_type`.
-    ///   - next: the offset at which reading goes on behind this entry.
+    ///   - next: the offset at which reading continues after this entry.
     /// - Returns: false if it does not fit; nothing is appended then.
     public mutating func append(
         name: UnsafePointer<CChar>, inode: UInt64, mode: mode_t, next: Int64
@@ -40,7 +40,7 @@ public struct DirectoryBuffer: ~Copyable {
         }
     }
 
-    /// Appends a name with its node, whose nlookup counts one more for it: in READDIRPLUS only.
+    /// Appends a name with its node, and increments the node's nlookup: only in READDIRPLUS.
     /// - Returns: false if it does not fit; nothing is appended then.
     public mutating func append(
         name: UnsafePointer<CChar>, entry: Entry, next: Int64

@@ -1,7 +1,8 @@
 import Glibc
 import Syscall
 
-/// The name of a directory entry: bytes in no particular encoding, without NUL and `/`; not `.` or `..`.
+/// The name of a directory entry: bytes in no particular encoding, without NUL and `/`; not `.` or
+/// `..`.
 public struct FileName: Hashable, Sendable, Codable {
     public let bytes: [UInt8]
 
@@ -26,7 +27,7 @@ public struct FileName: Hashable, Sendable, Codable {
     }
 }
 
-/// For messages: what is not UTF-8 shows as U+FFFD.
+/// For messages: what is not UTF-8 becomes U+FFFD.
 extension FileName: CustomStringConvertible {
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }

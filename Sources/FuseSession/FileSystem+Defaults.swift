@@ -1,7 +1,7 @@
 import Glibc
 import SystemPackage
 
-/// What a file system does not say: `ENOSYS`.
+/// Operations that a file system does not implement return `ENOSYS`.
 extension FileSystem {
     public func initialize(_ connection: inout Connection) {}
     public func mounted(device: dev_t) {}

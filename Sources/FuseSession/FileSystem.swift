@@ -1,20 +1,20 @@
 import Glibc
 import SystemPackage
 
-/// A FUSE file system, free of FUSE's plumbing: each operation returns what the kernel asked for or
-/// throws the `Errno` to answer with. Operations run on several threads at once.
+/// A FUSE file system: each operation returns what the kernel requested, or throws the `Errno` to
+/// reply with. Operations run on several threads at once.
 ///
 /// Names and paths are the kernel's NUL-terminated bytes in no particular encoding, valid during
-/// the call. What is left out answers `ENOSYS`, by which the kernel does without the operation or
-/// fails it (see fuse_lowlevel.h for each).
+/// the call. Operations that are not implemented return `ENOSYS`; the kernel then does without them
+/// or fails the call (see fuse_lowlevel.h for each).
 public protocol FileSystem: Sendable {
     // MARK: Life
 
-    /// INIT: the first request. `connection` tells what the kernel can do and takes what to use.
+    /// INIT: the first request. `connection` has what the kernel offers, and takes what to use.
     func initialize(_ connection: inout Connection)
     /// The mount is in place and `device` is the `st_dev` that its files have.
     func mounted(device: dev_t)
-    /// A request begins on the calling thread, or a FORGET. Returns what `requestEnds` gets.
+    /// A request or a FORGET begins on the calling thread. Returns the argument of `requestEnds`.
     func requestBegins() -> Int
     /// The request has been replied to.
     func requestEnds(_ token: Int)
@@ -23,19 +23,19 @@ public protocol FileSystem: Sendable {
 
     // MARK: Nodes
 
-    /// LOOKUP. Success raises the nlookup of the entry's node by one.
+    /// LOOKUP. Success increments the nlookup of the entry's node.
     func lookup(
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry
-    /// FORGET, one node of BATCH_FORGET, or an entry that did not reach the kernel: takes `count`
-    /// from its nlookup.
+    /// FORGET, one node of BATCH_FORGET, or an entry that did not reach the kernel: subtracts
+    /// `count` from its nlookup.
     func forget(node: NodeID, count: UInt64)
     /// GETATTR.
-    /// - Parameter handle: of a file that the caller has open, if the kernel names one.
+    /// - Parameter handle: of a file that the caller has open, if the kernel sends one.
     func attributes(
         _ context: RequestContext, of node: NodeID, handle: FileHandle?
     ) throws(Errno) -> Attributes
-    /// SETATTR. Returns the attributes afterwards.
+    /// SETATTR. Returns the new attributes.
     func setAttributes(
         _ context: RequestContext, of node: NodeID, handle: FileHandle?,
         to changes: AttributeChanges
@@ -66,7 +66,7 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>,
         target: UnsafePointer<CChar>
     ) throws(Errno) -> Entry
-    /// LINK: a further name for `node`.
+    /// LINK: another name for `node`.
     func makeLink(
         _ context: RequestContext, to node: NodeID, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry
@@ -103,13 +103,13 @@ public protocol FileSystem: Sendable {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> ReadResult
     /// WRITE. Returns the bytes written.
-    /// - Parameter appends: the file is open with `O_APPEND` now, and this is not a page on its way
-    ///   back: `offset` is where the kernel takes the end of the file to be.
+    /// - Parameter appends: the file is currently open with `O_APPEND`, and this is not the
+    ///   write-back of a page: `offset` is where the kernel assumes the end of the file.
     func write(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
     ) throws(Errno) -> Int
-    /// FLUSH: one close(2) of a file that may stay open elsewhere.
+    /// FLUSH: a close(2) of a file that may still be open through other descriptors.
     func flush(_ context: RequestContext, node: NodeID, handle: FileHandle) throws(Errno)
     /// RELEASE: the end of `handle`.
     func release(node: NodeID, handle: FileHandle)
@@ -124,7 +124,7 @@ public protocol FileSystem: Sendable {
         offset: Int64, length: Int64
     ) throws(Errno)
     /// LSEEK.
-    /// - Parameter whence: `SEEK_DATA` or `SEEK_HOLE`; the rest is the kernel's own.
+    /// - Parameter whence: `SEEK_DATA` or `SEEK_HOLE`; the kernel handles the others itself.
     func seek(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64, whence: Int32
     ) throws(Errno) -> Int64
@@ -140,13 +140,13 @@ public protocol FileSystem: Sendable {
     func openDirectory(
         _ context: RequestContext, node: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile
-    /// READDIR: appends entries to `entries` until one does not fit. None: the end.
+    /// READDIR: appends entries to `entries` until one does not fit. No entries: the end.
     /// - Parameter offset: 0, or the `next` of the last entry that the caller has.
     func readDirectory(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
         into entries: inout DirectoryBuffer
     ) throws(Errno)
-    /// READDIRPLUS: as `readDirectory`, each entry also a LOOKUP, except `.` and `..`.
+    /// READDIRPLUS: as `readDirectory`, but each entry except `.` and `..` is also a LOOKUP.
     func readDirectoryPlus(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
         into entries: inout DirectoryBuffer
@@ -182,10 +182,11 @@ public protocol FileSystem: Sendable {
 
     // MARK: ioctl
 
-    /// IOCTL, of an open file or of the kernel's own for `FS_IOC_GETFLAGS` and its like; `ENOTTY`
-    /// for what the file system does not know. Returns the bytes put into `output`.
+    /// IOCTL, by a caller on an open file, or by the kernel for `FS_IOC_GETFLAGS` and similar ones;
+    /// `ENOTTY` if the file system does not support it. Returns the number of bytes put into
+    /// `output`.
     /// - Parameters:
-    ///   - command: the number, which says how much goes in and out: ioctl(2).
+    ///   - command: the number, which includes the sizes of input and output: ioctl(2).
     ///   - input: what the argument points to, if `command` writes.
     func control(
         _ context: RequestContext, node: NodeID, command: UInt32, input: UnsafeRawBufferPointer,

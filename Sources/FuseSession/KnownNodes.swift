@@ -3,20 +3,20 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Which nodes the kernel may know, one bit each in memory that another process can read when this one
-/// has been killed: see `Guardian`.
+/// The nodes that the kernel may know, one bit each, in memory that another process can read when
+/// this one has been killed: see `Guardian`.
 ///
-/// nodeids are never used twice, so the memory behind those that are gone is given back.
+/// nodeids are never reused, so the memory of forgotten ones is freed.
 public final class KnownNodes: @unchecked Sendable {
     // Safe to share: only atomic operations touch the memory.
 
-    /// For a memory file; the kernel gives it pages only where bits are set.
+    /// A memory file; it has pages only where bits are set.
     public let file: Descriptor
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
     /// Bits set, by page.
     private let counts: UnsafeMutablePointer<Atomic<Int32>>
 
-    /// nodeids: 2^34, of which a daemon would use up ten thousand a second for 19 days.
+    /// 2^34 nodeids: enough for ten thousand per second for 19 days.
     private static let capacity = 1 << 34
     private static let pageBits = 15
     private static let pageSize = 1 << pageBits / 8
@@ -77,7 +77,7 @@ public final class KnownNodes: @unchecked Sendable {
         let id = Int(node)
         words[id >> 6].bitwiseAnd(~(1 << UInt64(id & 63)), ordering: .relaxed)
         let page = id >> Self.pageBits
-        // The last of a page that is full, in the order of nodeids: none will follow.
+        // The last one of a page whose nodeids have all been assigned: none will follow.
         if counts[page].wrappingSubtract(1, ordering: .relaxed).newValue == 0,
             counts[page + 1].load(ordering: .relaxed) != 0
         {

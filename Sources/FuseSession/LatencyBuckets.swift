@@ -1,12 +1,12 @@
 import Synchronization
 import Syscall
 
-/// How long requests took: how many by duration, in log-linear buckets in memory of the caller's, so
-/// that another process can read them in a shared file.
+/// Counts requests by duration, in log-linear buckets. The memory is the caller's, so that another
+/// process can read them in a shared file.
 ///
-/// 16 buckets for each power of two, those of an HdrHistogram with one significant digit: a duration
-/// is known to 1/16 of itself. Timed is what `serve` serves, which leaves out INIT, DESTROY and the
-/// requests that nobody waits for (FORGET).
+/// 16 buckets for each power of two, those of an HdrHistogram with one significant digit: a
+/// duration is exact to 1/16. Times what `serve` serves, which does not include INIT, DESTROY and
+/// requests without a reply (FORGET).
 public struct LatencyBuckets: @unchecked Sendable {
     // Safe to share: only atomic operations touch the memory.
     private let buckets: UnsafeMutablePointer<Atomic<UInt64>>
@@ -17,7 +17,7 @@ public struct LatencyBuckets: @unchecked Sendable {
     private static let longest: UInt64 = 1 << 36 - 1
 
     /// - Parameter memory: `byteCount` bytes, 8-byte aligned, that outlive this value and its
-    ///   copies. Counting goes on from what is there.
+    ///   copies. Counting continues from the existing values.
     public init(memory: UnsafeMutableRawPointer) {
         buckets = memory.assumingMemoryBound(to: Atomic<UInt64>.self)
     }
@@ -41,7 +41,7 @@ public struct LatencyBuckets: @unchecked Sendable {
         return shift &* 16 &+ Int(truncatingIfNeeded: value &>> UInt64(truncatingIfNeeded: shift))
     }
 
-    /// Records what has passed since `start`, a `Syscall.monotonicNanoseconds` of before.
+    /// Records the time since `start`, an earlier `Syscall.monotonicNanoseconds`.
     @inline(__always)
     func record(since start: UInt64) {
         buckets[Self.index(Syscall.monotonicNanoseconds() &- start)].wrappingAdd(

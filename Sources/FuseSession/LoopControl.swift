@@ -5,9 +5,9 @@ import Synchronization
 /// Ends libfuse's loop from a signal or from another thread.
 ///
 /// libfuse's own handlers only set a flag: they lose a signal that another thread receives, or that
-/// arrives between the loop's look at the flag and its sleep. Here one thread waits for the signals
-/// (and for SIGURG, which `exit` sends it), sets the flag, and interrupts the loop's sleep until it
-/// has ended.
+/// arrives after the loop has checked the flag and before it sleeps. Here one thread waits for the
+/// signals (and for SIGURG, which `exit` sends it), sets the flag, and interrupts the loop's sleep
+/// until the loop has ended.
 final class LoopControl: @unchecked Sendable {
     // Safe to share: `session` and `loop` are set before the waiting thread starts.
     private var session: OpaquePointer?
@@ -17,17 +17,17 @@ final class LoopControl: @unchecked Sendable {
     private let finished = Atomic(false)
     private let signal = Atomic<Int32>(0)
 
-    /// SIGURG: ignored by default, and nobody here uses it for what it is meant.
+    /// SIGURG: ignored by default, and not used here for its original purpose.
     private static let wake = SIGURG
 
-    /// Once for the process and for good: sessions may overlap, and an action that one of them takes
-    /// back is missing in the other.
+    /// Once per process, and never undone: sessions may overlap, and an action that one of them
+    /// removes is missing in the other.
     private static let installHandlers: Void = {
         // A handler that does nothing, without SA_RESTART: sem_wait(3) returns with EINTR.
         var nothing = sigaction()
         nothing.__sigaction_handler.sa_handler = { _ in }
         sigaction(wake, &nothing, nil)
-        // A reader that went away is an error of splice(2), not the end of the daemon.
+        // A reader that has closed the pipe is an error of splice(2), not the end of the daemon.
         var ignored = sigaction()
         ignored.__sigaction_handler.sa_handler = SIG_IGN
         sigaction(SIGPIPE, &ignored, nil)
@@ -48,7 +48,7 @@ final class LoopControl: @unchecked Sendable {
         var old = sigset_t()
         var blocked = Self.endingSignals
         pthread_sigmask(SIG_BLOCK, &blocked, &old)
-        // libdispatch's threads, and those they start, have it blocked.
+        // libdispatch's threads, and threads that they start, block it.
         var wake = sigset_t()
         sigemptyset(&wake)
         sigaddset(&wake, Self.wake)

@@ -4,19 +4,20 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Tells the kernel to drop what it has of a mount in its own caches (`FUSE_NOTIFY_*` of
+/// Notifies the kernel to drop what it has of a mount in its own caches (`FUSE_NOTIFY_*` of
 /// <linux/fuse.h>).
 ///
-/// Not by libfuse, whose session closes its /dev/fuse while a thread may be about to notify.
+/// Does not use libfuse, whose session may close its /dev/fuse while a thread is about to notify.
 public final class Notifier: @unchecked Sendable {
-    // Safe to share: the descriptor is set once, before anybody else has the object's mount.
+    // Safe to share: the descriptor is set once, before other threads use the mount.
     private let device = Atomic<Int32>(-1)
 
     public init() {}
 
     deinit { stop(closing: true) }
 
-    /// Begins to notify the connection of `session`, which is mounted; before, nothing is sent.
+    /// Starts to notify the connection of `session`, which is mounted; before this, nothing is
+    /// sent.
     /// - Throws: `EMFILE`.
     public func start(_ session: FileDescriptor) throws(Errno) {
         device.store(try Syscall.duplicate(session).rawValue, ordering: .sequentiallyConsistent)
@@ -28,8 +29,8 @@ public final class Notifier: @unchecked Sendable {
         return number < 0 ? nil : FileDescriptor(rawValue: number)
     }
 
-    /// Ends it, so that the connection is not kept open. Who is notifying at the moment is not
-    /// waited for; the descriptor's number stays in use, so it cannot become another file's.
+    /// Stops notifying, so that the connection is not kept open. Does not wait for threads that are
+    /// notifying; the descriptor's number stays in use, so it cannot become another file's.
     public func stop() { stop(closing: false) }
 
     private func stop(closing: Bool) {
@@ -43,15 +44,15 @@ public final class Notifier: @unchecked Sendable {
         Syscall.close(descriptor)
     }
 
-    /// Drops the attributes and access control lists of `node`, and every reply about them that is
-    /// on its way. Waits for nobody: a thread that serves a request, and holds a lock, may call it.
+    /// Drops the attributes and access control lists of `node`, and every reply about them that has
+    /// not arrived yet. Never waits: a thread that serves a request and holds a lock may call it.
     /// - Returns: false if the kernel does not know the node, or not yet.
     public func dropAttributes(of node: NodeID) -> Bool {
         guard let descriptor else { return true }
         return Self.dropAttributes(of: node, descriptor)
     }
 
-    /// The same by a thread that has `device` in a descriptor table of its own.
+    /// The same, for a thread that has `device` in a separate descriptor table.
     static func dropAttributes(of node: NodeID, _ device: FileDescriptor) -> Bool {
         dropInode(node, pages: false, device)
     }
@@ -64,20 +65,20 @@ public final class Notifier: @unchecked Sendable {
     }
 
     /// Drops the attributes of `node`, and its pages or its listing. Waits for pages that are being
-    /// read, so not for a thread that serves requests.
+    /// read, so a thread that serves requests must not call it.
     /// - Returns: false if the kernel does not know the node, or not yet.
     public func dropPages(of node: NodeID) -> Bool {
         guard let descriptor else { return true }
         return Self.dropPages(of: node, descriptor)
     }
 
-    /// The same by a thread that has `device` in a descriptor table of its own.
+    /// The same, for a thread that has `device` in a separate descriptor table.
     static func dropPages(of node: NodeID, _ device: FileDescriptor) -> Bool {
         dropInode(node, pages: true, device)
     }
 
-    /// Drops the name `name` in `parent`, also that there is none. Waits until nobody looks a name up
-    /// in there or changes one, so not for a thread that serves requests.
+    /// Drops the name `name` in `parent`, or that it does not exist. Waits until no request looks
+    /// up or changes a name in `parent`, so a thread that serves requests must not call it.
     static func dropEntry(
         _ parent: NodeID, _ name: UnsafePointer<CChar>, _ device: FileDescriptor
     ) {
@@ -86,11 +87,11 @@ public final class Notifier: @unchecked Sendable {
         }
     }
 
-    /// True if this kernel can drop all names at once. By its version, which is known before there is a
-    /// mount; the mount itself says so by the protocol version that it offers.
+    /// True if this kernel can drop all names at once. Decided by its version, which is known
+    /// before the mount; a mount shows it by the protocol version that it offers.
     public static var dropsNames: Bool { Syscall.kernelVersion >= (6, 16) }
 
-    /// Drops all names. Waits for nobody.
+    /// Drops all names. Never waits.
     /// - Returns: false if this kernel (before Linux 6.16) cannot.
     public func dropNames() -> Bool {
         guard let descriptor else { return false }
@@ -101,7 +102,7 @@ public final class Notifier: @unchecked Sendable {
         _ node: NodeID, pages: Bool, _ device: FileDescriptor
     ) -> Bool {
         withUnsafeBytes(of: cfuse3_inval_inode_message(node, pages ? 1 : 0)) {
-            // After any other failure the connection is gone, and with it what is asked of it.
+            // After any other failure the connection has ended, and with it its caches.
             send($0, device) != .noSuchFileOrDirectory
         }
     }

@@ -32,7 +32,7 @@ func addExtendedAttributes(to operations: inout fuse_lowlevel_ops) {
     }
 }
 
-/// A request for data of unknown size: with `size` 0 only the size is wanted.
+/// A request for data of unknown size: with `size` 0 it requests only the size.
 @inline(__always)
 private func serveSized(
     _ request: fuse_req_t?, _ opcode: Opcode, _ size: Int,

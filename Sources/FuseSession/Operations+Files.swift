@@ -25,7 +25,7 @@ func addFiles(to operations: inout fuse_lowlevel_ops) {
                 reply(request, buffer, count)
             case .file(let fd, let offset):
                 var vector = cfuse3_descriptor_bufvec(fd.rawValue, off_t(offset), size)
-                // Not FUSE_BUF_SPLICE_MOVE: SOURCE keeps its pages.
+                // Without FUSE_BUF_SPLICE_MOVE: SOURCE keeps its pages.
                 fuse_reply_data(request, &vector, fuse_buf_copy_flags(rawValue: 0))
             }
         }
@@ -33,8 +33,8 @@ func addFiles(to operations: inout fuse_lowlevel_ops) {
     operations.write_buf = { request, node, vector, offset, info in
         serve(request, .write) { (fileSystem, context) throws(Errno) in
             guard let info, let vector else { throw .invalidArgument }
-            // The flags as they are now: fcntl(2) may have changed O_APPEND since OPEN. A page of a
-            // mapping belongs where it is, whatever the flags.
+            // The current flags: fcntl(2) may have changed O_APPEND since OPEN. A page of a mapping
+            // keeps its offset, whatever the flags.
             let appends = info.pointee.flags & O_APPEND != 0 && info.pointee.writepage == 0
             var context = context
             context.isWriteback = info.pointee.writepage != 0

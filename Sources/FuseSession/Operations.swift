@@ -2,8 +2,8 @@ import CFuse3
 import Glibc
 import SystemPackage
 
-/// libfuse's table of operations over `FileSystem`. Closures that capture nothing, as C wants them;
-/// the file system comes with each request's userdata.
+/// libfuse's table of operations over `FileSystem`. The closures capture nothing, as C requires;
+/// the file system is in each request's userdata.
 func makeOperations() -> fuse_lowlevel_ops {
     var operations = fuse_lowlevel_ops()
     addLife(to: &operations)
@@ -104,7 +104,7 @@ private func addNodes(to operations: inout fuse_lowlevel_ops) {
     }
 }
 
-/// Replies with the first `count` bytes of `buffer`; libfuse's return value tells whether it
+/// Replies with the first `count` bytes of `buffer`; libfuse's return value says whether the reply
 /// arrived.
 @inline(__always)
 @discardableResult
@@ -116,7 +116,7 @@ func reply(
         min(max(count, 0), buffer.count))
 }
 
-/// Operations that no file system here has: listed so that they are counted, too.
+/// Operations that no file system here implements: listed so that they are also counted.
 private func addUnsupported(to operations: inout fuse_lowlevel_ops) {
     operations.bmap = { request, _, _, _ in
         serve(request, .bmap) { (_, _) throws(Errno) in throw .noFunction }

@@ -1,16 +1,16 @@
 import CFuse3
 import Glibc
 
-/// Who asks.
+/// The caller of a request.
 public struct RequestContext {
     public let uid: uid_t
     public let gid: gid_t
-    /// 0 if unknown in the daemon's pid namespace, or if the kernel asks by itself.
+    /// 0 if unknown in the daemon's pid namespace, or if the kernel sends the request by itself.
     public let pid: pid_t
     /// Already applied to the mode by the kernel, unless `Capabilities.leavesMask` is on. 0 if the
-    /// request makes no file.
+    /// request creates no file.
     public let umask: mode_t
-    /// A WRITE of pages of a mapping, which the kernel sends by itself: the ids are nobody's.
+    /// A WRITE of pages of a mapping, which the kernel sends by itself: the ids have no meaning.
     public internal(set) var isWriteback = false
     private let request: fuse_req_t?
 
@@ -35,8 +35,8 @@ public struct RequestContext {
         umask = context.pointee.umask
     }
 
-    /// True if the caller is in `group`. Reads /proc/PID/status if it is not the caller's own
-    /// group: slow, and a guess once the caller has exited.
+    /// True if the caller is in `group`. Reads /proc/PID/status if it is not the caller's primary
+    /// group: slow, and unreliable once the caller has exited.
     public func isMember(of group: gid_t) -> Bool {
         if group == gid { return true }
         guard let request else { return false }

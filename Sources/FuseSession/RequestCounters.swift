@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Requests that reached the daemon, by opcode: 64 words of 8 bytes in memory of the caller's, so
+/// Requests that reached the daemon, by opcode: 64 words of 8 bytes. The memory is the caller's, so
 /// that another process can read them in a shared file.
 ///
-/// Counted are the requests that libfuse hands on. It answers INTERRUPT by itself, and what it does
-/// not know (STATX, SYNCFS, TMPFILE), each of which a kernel asks once.
+/// Counts the requests that libfuse passes on. libfuse itself answers INTERRUPT, and requests that
+/// it does not know (STATX, SYNCFS, TMPFILE), which a kernel sends once each.
 public struct RequestCounters: @unchecked Sendable {
     // Safe to share: only atomic operations touch the memory.
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
@@ -12,7 +12,7 @@ public struct RequestCounters: @unchecked Sendable {
     public static let byteCount = 64 * 8
 
     /// - Parameter memory: `byteCount` bytes, 8-byte aligned, that outlive this value and its
-    ///   copies. Counting goes on from what is there.
+    ///   copies. Counting continues from the existing values.
     public init(memory: UnsafeMutableRawPointer) {
         words = memory.assumingMemoryBound(to: Atomic<UInt64>.self)
     }

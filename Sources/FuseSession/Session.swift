@@ -15,8 +15,8 @@ public final class Session: @unchecked Sendable {
     let control = LoopControl()
     private let options: Options
     private let log: Logger
-    /// Milliseconds for which the end of the session waits for tasks. Longer: a slow one still ends in
-    /// order, and a daemon that ends waits longer.
+    /// Milliseconds for which the end of the session waits for tasks. Longer: slower tasks can
+    /// still finish, but the daemon may take longer to end.
     private static let patience = 5_000
     /// Where it is mounted, as the kernel lists it. Set by `mount`, before there are other threads.
     private var place: (path: [UInt8], device: dev_t)?
@@ -29,16 +29,16 @@ public final class Session: @unchecked Sendable {
         public var subtype: [UInt8]?
         /// Further `-o` options, mount(8)'s and libfuse's, each `name` or `name=value`.
         public var mountOptions = [Array("default_permissions".utf8)]
-        /// Requests under way at once: each has a thread. Beyond, requests wait until one has ended.
+        /// The maximum number of requests in progress: each has a thread. Further requests wait.
         public var maxThreads = 4096
-        /// Threads that stay when there is nothing to do. More: sooner there for many requests at once.
+        /// Idle threads that are kept. More: a burst of requests is served sooner.
         public var idleThreads = 10
         /// One /dev/fuse descriptor per thread: less contention with many busy cores.
         public var clonesDescriptor = false
         /// Called at INIT, before its reply, on a thread that serves requests.
         public var initialized: (@Sendable (Agreement) -> Void)?
-        /// Called as soon as the connection is known to have ended (unmounted, aborted), once, on a
-        /// thread that served requests; others may still be at work.
+        /// Called once, as soon as the connection is known to have ended (unmounted, aborted), on a
+        /// thread that served requests; others may still be working.
         public var ended: (@Sendable () -> Void)?
 
         public init() {}
@@ -46,9 +46,9 @@ public final class Session: @unchecked Sendable {
 
     /// - Parameters:
     ///   - counters: counts what reaches `fileSystem`; nil for none.
-    ///   - latency: takes the time of each request from its dispatch until its reply is written; nil
-    ///     for no timing.
-    /// - Throws: `SessionError`, in libfuse's words: options that it does not know, no memory.
+    ///   - latency: records the time of each request from its dispatch until its reply is written;
+    ///     nil for no timing.
+    /// - Throws: `SessionError` with libfuse's message: unknown options, no memory.
     public convenience init(
         _ fileSystem: any FileSystem, options: Options = Options(),
         counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
@@ -60,8 +60,8 @@ public final class Session: @unchecked Sendable {
         try self.init(core, makeOperations(), options: options, log: log)
     }
 
-    /// The same for an asynchronous file system. `Options.maxThreads` receive requests; how many are
-    /// under way does not depend on it.
+    /// The same for an asynchronous file system. `Options.maxThreads` threads receive requests; the
+    /// number of requests in progress does not depend on it.
     public convenience init(
         _ fileSystem: any AsynchronousFileSystem, options: Options = Options(),
         counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
@@ -97,7 +97,7 @@ public final class Session: @unchecked Sendable {
     }
 
     deinit {
-        // A task that goes on all the same would reply to a session that is gone: it stays then.
+        // A task that is still running would reply to a destroyed session, so the session is kept.
         guard core.tasks.close(milliseconds: Self.patience) else {
             log.warning("requests are under way still; the session's memory is not freed")
             _ = Unmanaged.passRetained(core)
@@ -107,8 +107,8 @@ public final class Session: @unchecked Sendable {
         fuse_session_destroy(handle)
     }
 
-    /// Mounts at `path`; for users other than root by fusermount3(1).
-    /// - Throws: `SessionError`, in libfuse's words, or in those of fusermount3.
+    /// Mounts at `path`; for users other than root through fusermount3(1).
+    /// - Throws: `SessionError` with the message of libfuse or fusermount3.
     public func mount(at path: FilePath) throws(SessionError) {
         let mount = { [handle] in
             LibraryLog.collecting { path.withPlatformString { fuse_session_mount(handle, $0) } }
@@ -123,7 +123,7 @@ public final class Session: @unchecked Sendable {
             cfuse3_tell_end(handle) { userdata in SessionCore.with(userdata) { $0.end() } }
         }
         guard attached == 0 else { throw SessionError(doing: "use /dev/fuse", why) }
-        // Nobody serves the mount yet: only a question that sends no request can be answered.
+        // The mount is not served yet: only calls that send no request can be answered.
         do {
             let device = try path.withPlatformString { try Syscall.device(of: $0) }
             let bytes = path.withPlatformString { text in
@@ -155,13 +155,13 @@ public final class Session: @unchecked Sendable {
         fuse_session_process_buf(handle, &buffer)
     }
 
-    /// The open /dev/fuse of the connection, from `mount` to `unmount`. Not to be closed.
+    /// The open /dev/fuse of the connection, from `mount` to `unmount`. Do not close it.
     public var deviceFD: FileDescriptor {
         FileDescriptor(rawValue: fuse_session_fd(handle))
     }
 
-    /// Unmounts, unless that happened from outside: then another mount may be there meanwhile.
-    /// Lazily: files still open go on to exist without a server.
+    /// Unmounts, unless that was done from outside: then another mount may be there by now.
+    /// Lazy: files that are still open continue to exist without a server.
     public func unmount() {
         if let place, !isThere(place), cfuse3_leave_mount(handle) != 0 {
             log.warning("cannot leave the mountpoint alone: \(Errno(rawValue: errno))")
@@ -170,7 +170,7 @@ public final class Session: @unchecked Sendable {
         fuse_session_unmount(handle)
     }
 
-    /// True if what is seen at the mountpoint is this session's.
+    /// True if the mount at the mountpoint is this session's.
     private func isThere(_ place: (path: [UInt8], device: dev_t)) -> Bool {
         guard let mounts = try? Syscall.mounts() else { return true }
         if let top = mounts.last(where: { $0.mountpoint == place.path }) {
@@ -180,10 +180,10 @@ public final class Session: @unchecked Sendable {
         return mounts.contains { $0.device == place.device }
     }
 
-    /// Serves until the mount is gone, `exit` is called, or SIGINT, SIGTERM or SIGHUP arrives.
+    /// Serves until the mount has ended, `exit` is called, or SIGINT, SIGTERM or SIGHUP arrives.
     ///
-    /// Those signals are blocked in the calling thread meanwhile. Threads started before must have
-    /// them blocked too, or they may still end the process.
+    /// Those signals are blocked in the calling thread meanwhile. Threads started before must also
+    /// block them, or they may still end the process.
     /// - Returns: the signal, nil if there was none.
     /// - Throws: `SessionError` if reading requests fails.
     public func run() throws(SessionError) -> Int32? {
@@ -199,11 +199,12 @@ public final class Session: @unchecked Sendable {
         return signal
     }
 
-    /// True if the caller of the request that the calling thread serves has been killed, and waits for
-    /// the reply only because it must. For what may be given up.
+    /// True if the caller of the request that the calling thread serves has been killed, and only
+    /// waits for the reply. For operations that may be given up.
     public static var callerEnds: Bool { cfuse3_caller_ends() != 0 }
 
-    /// Blocks the signals that end `run` in the calling thread, and in all that it starts from then on.
+    /// Blocks the signals that end `run` in the calling thread and in all threads that it then
+    /// starts.
     package static func holdEndingSignals() {
         var signals = LoopControl.endingSignals
         pthread_sigmask(SIG_BLOCK, &signals, nil)

@@ -4,12 +4,12 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// What the callbacks need; libfuse carries it as userdata.
+/// What the callbacks need; libfuse passes it as userdata.
 final class SessionCore: Sendable {
     let fileSystem: any FileSystem
     /// Nil: `fileSystem` answers.
     let asynchronous: (any AsynchronousFileSystem)?
-    /// What `asynchronous` is at work on.
+    /// The running tasks of `asynchronous`.
     let tasks = TaskCount()
     let counters: RequestCounters?
     let latency: LatencyBuckets?
@@ -30,14 +30,14 @@ final class SessionCore: Sendable {
         self.ended = ended
     }
 
-    /// The connection has ended; each thread that learns of it says so.
+    /// The connection has ended; each thread that learns of it calls this.
     func end() {
         guard !hasEnded.exchange(true, ordering: .sequentiallyConsistent) else { return }
         ended?()
     }
 
-    /// Bytes that one reply can have: far beyond what the protocol negotiates, and little enough
-    /// that a malformed request cannot exhaust memory.
+    /// The maximum size of a reply in bytes: far more than the protocol negotiates, and small
+    /// enough that a malformed request cannot exhaust memory.
     static let maxReply = 1 << 26
 
     @inline(__always)
@@ -55,8 +55,8 @@ final class SessionCore: Sendable {
     }
 }
 
-/// Counts and times a request, runs `body`, which replies unless it throws, and replies with what it
-/// throws.
+/// Counts and times a request, runs `body`, which replies unless it throws, and replies with what
+/// it throws.
 @inline(__always)
 func serve(
     _ request: fuse_req_t?, _ opcode: Opcode,
@@ -81,7 +81,7 @@ func serve(
     }
 }
 
-/// As `serve`, for requests whose reply carries nothing.
+/// As `serve`, for requests whose reply is empty.
 @inline(__always)
 func serveEmpty(
     _ request: fuse_req_t?, _ opcode: Opcode,
@@ -93,8 +93,8 @@ func serveEmpty(
     }
 }
 
-/// As `serve`, for requests that make or find a name. If the reply does not reach the kernel
-/// (ENOENT: the request was interrupted), the kernel has not counted the lookup: it is undone.
+/// As `serve`, for requests that create or look up a name. If the reply does not reach the kernel
+/// (ENOENT: the request was interrupted), the kernel has not counted the lookup, so it is undone.
 @inline(__always)
 func serveEntry(
     _ request: fuse_req_t?, _ opcode: Opcode,

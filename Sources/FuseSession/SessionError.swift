@@ -4,30 +4,30 @@ import Logging
 import Synchronization
 import Syscall
 
-/// Why a session could not do something: one line.
+/// Why a session failed: one line.
 public struct SessionError: Error, CustomStringConvertible {
     public let description: String
 
     /// - Parameters:
     ///   - task: "mount /mnt".
-    ///   - reason: libfuse's own words, if it had any.
+    ///   - reason: libfuse's message, if there was one.
     init(doing task: String, _ reason: String?) {
         description = "cannot \(task): \(reason ?? "no reason given")"
     }
 }
 
-/// libfuse's messages: to the log, and to whoever waits for the reason of a failure, since
-/// libfuse's functions tell it only there. One for the process, as libfuse's own log is.
+/// Passes libfuse's messages to the log and to `collecting`, since libfuse's functions report the
+/// reason of a failure only there. One per process, like libfuse's own log.
 enum LibraryLog {
     private struct State {
         var log: Logger?
-        /// The last message of each thread that collects.
+        /// The last message of each collecting thread.
         var collected: [pthread_t: String?] = [:]
     }
 
     private static let state = Mutex(State())
 
-    /// Runs `body` and also returns the last message that it gave on this thread.
+    /// Runs `body`, and also returns the last message that it logged on this thread.
     static func collecting<R>(_ body: () -> R) -> (R, String?) {
         let thread = pthread_self()
         state.withLock { $0.collected[thread] = .some(nil) }
@@ -57,7 +57,7 @@ enum LibraryLog {
             if isCollected { state.collected[thread] = text }
             return (state.log, isCollected)
         }
-        // What becomes an error is told by whoever catches it.
+        // What becomes an error is reported where it is caught.
         if isCollected {
             log?.debug("\(text)")
             return

@@ -2,9 +2,9 @@ import Glibc
 import Syscall
 import SystemPackage
 
-/// What programs that libfuse starts have to say: fusermount3(1) tells the reason of a failure nowhere else.
+/// The messages of programs that libfuse starts: fusermount3(1) reports failures only there.
 enum StandardError {
-    /// Runs `body`, and returns the lines that came to standard error meanwhile, also from other threads.
+    /// Runs `body`, and returns the lines written to standard error meanwhile, by any thread.
     static func collecting<R>(_ body: () -> R) -> (R, lines: [String]) {
         guard let file = try? Syscall.makeMemoryFile("stderr", size: 0),
             let saved = try? Syscall.duplicate(FileDescriptor(rawValue: STDERR_FILENO), lowest: 3)

@@ -10,12 +10,12 @@ public typealias FileHandle = UInt64
 
 public let rootNodeID: NodeID = 1
 
-/// The reply to LOOKUP and to whatever makes a name.
+/// The reply to LOOKUP and to requests that add a name.
 public struct Entry: Sendable {
     /// 0: the name does not exist, and the kernel may remember that for `entryTimeout`.
     public var nodeID: NodeID
     public var attributes: stat
-    /// Seconds for which the kernel need not ask again.
+    /// Seconds for which the kernel may keep it.
     public var entryTimeout: Double
     public var attributeTimeout: Double
 
@@ -39,7 +39,7 @@ public struct Entry: Sendable {
 /// The reply to GETATTR and SETATTR.
 public struct Attributes: Sendable {
     public var status: stat
-    /// Seconds for which the kernel need not ask again.
+    /// Seconds for which the kernel may keep them.
     public var timeout: Double
 
     public init(_ status: stat, timeout: Double = 0) {
@@ -48,7 +48,7 @@ public struct Attributes: Sendable {
     }
 }
 
-/// What SETATTR asks for: nil is "leave it".
+/// What SETATTR changes: nil means no change.
 public struct AttributeChanges: Sendable, Codable {
     public enum Time: Equatable, Sendable, Codable {
         case now
@@ -83,8 +83,9 @@ public struct AttributeChanges: Sendable, Codable {
         modificationTime = Self.time(
             attributes.st_mtim, set: mask & FUSE_SET_ATTR_MTIME,
             now: mask & FUSE_SET_ATTR_MTIME_NOW)
-        // CTIME comes only with the write-back cache, and no system call sets it. KILL_SUID and
-        // KILL_SGID come only with FUSE_HANDLE_KILLPRIV_V2, which libfuse 3.14 does not know.
+        // CTIME is sent only with the write-back cache, and no system call sets it. KILL_SUID and
+        // KILL_SGID are sent only with FUSE_HANDLE_KILLPRIV_V2, which libfuse 3.14 does not
+        // support.
     }
 
     private static func time(_ value: timespec, set: Int32, now: Int32) -> Time? {
@@ -93,7 +94,7 @@ public struct AttributeChanges: Sendable, Codable {
     }
 }
 
-/// The reply to OPEN and OPENDIR: what comes back with the requests on this open file.
+/// The reply to OPEN and OPENDIR; later requests on the open file return the handle.
 public struct OpenFile: Sendable {
     public var handle: FileHandle
     /// Keep what the page cache has of the file (`FOPEN_KEEP_CACHE`).
@@ -120,10 +121,10 @@ public struct OpenFile: Sendable {
 
 /// Where the data of a READ is.
 public enum ReadResult: Sendable {
-    /// In the buffer, that many bytes from its start.
+    /// In the buffer: this many bytes from its start.
     case bytes(Int)
-    /// In this file, from `offset` on; sent by splice(2) where that pays. The descriptor must stay
-    /// open until RELEASE.
+    /// In this file, from `offset` on; sent by splice(2) where that is faster. The descriptor must
+    /// stay open until RELEASE.
     case file(FileDescriptor, offset: Int64)
 }
 

@@ -33,7 +33,7 @@ public struct WriteSource: ~Copyable {
         }
     }
 
-    /// Writes the data to `fd` at `offset`. Once only: a pipe is empty afterwards.
+    /// Writes the data to `fd` at `offset`. Call it only once: a pipe is empty afterwards.
     /// - Parameter appends: at the end of the file instead.
     /// - Returns: bytes written.
     public func write(
@@ -47,7 +47,8 @@ public struct WriteSource: ~Copyable {
         case .vector(let vector):
             let size = fuse_buf_size(vector)
             if appends {
-                // splice(2) takes an offset or a descriptor with O_APPEND, but cannot append once.
+                // splice(2) accepts an offset or a descriptor with O_APPEND, but cannot append for
+                // one call.
                 let buffer = try SessionCore.buffer(size)
                 var target = fuse_bufvec()
                 target.count = 1

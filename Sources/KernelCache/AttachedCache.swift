@@ -3,20 +3,20 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// The kernel's share of a mount whose daemon is somebody else's: the programs keep what the daemon
-/// answers, and answer it again as long as a policy says.
+/// The maps and programs for the mount of another daemon: the programs keep the daemon's answers,
+/// and reuse them as long as a policy allows.
 ///
-/// Nobody publishes or revokes here. The module voids what a request changes before the daemon sees
-/// it, see "Attached mounts" in docs/architecture.md.
+/// Nothing is published or revoked here. The module invalidates what a request changes before the
+/// daemon receives it, see "Attached mounts" in docs/architecture.md.
 public final class AttachedCache: Sendable {
-    /// How long an answer of the daemon is true.
+    /// How long an answer of the daemon is valid.
     public enum Policy: Sendable, Equatable {
-        /// As long as the daemon said itself. What FUSE has no time-out for (names that do not exist,
-        /// extended attributes, STATFS): as long as the shortest time-out that it gave.
+        /// For the time-out that the daemon gave. Where FUSE has no time-out (names that do not
+        /// exist, extended attributes, STATFS): for the shortest one that the daemon gave.
         case own
-        /// So long, unless a change passes by.
+        /// For this time, unless a change passes through the mount.
         case ttl(milliseconds: Int)
-        /// Until a change or a notification of the daemon's passes by.
+        /// Until a change through the mount or a notification from the daemon.
         case exclusive
     }
 
@@ -27,8 +27,8 @@ public final class AttachedCache: Sendable {
 
     /// Loads programs and maps, and pins the maps.
     /// - Parameters:
-    ///   - entries: nodes, names and short replies that are kept, a power of two; 128, about 130 and
-    ///     about 230 bytes each.
+    ///   - entries: the number of nodes, names and short replies that are kept, a power of two;
+    ///     128, about 130 and about 230 bytes each.
     ///   - pinDirectory: on a BPF file system.
     public init(
         policy: Policy, entries: Int, pinDirectory: String
@@ -49,11 +49,11 @@ public final class AttachedCache: Sendable {
 
     deinit { close() }
 
-    /// Begins to answer for the mount of which `root` is the root, open.
+    /// Starts to answer for the mount whose root is open as `root`.
     /// - Parameters:
-    ///   - kernel: the one that runs.
-    ///   - openFiles: how many files that were closed may be open in the daemon, to be opened again
-    ///     by the same handle without asking it; none with `own`.
+    ///   - kernel: the running one.
+    ///   - openFiles: the maximum number of closed files that the daemon keeps open, to be opened
+    ///     again with the same handle without a request; 0 with `own`.
     public func attach(
         root: CInt, kernel: KernelFit, openFiles: UInt32
     ) throws(KernelCacheError) {
@@ -63,7 +63,7 @@ public final class AttachedCache: Sendable {
         device.withLock { $0 = opened }
     }
 
-    /// Ends it, removes the pins, and lets the daemon go on.
+    /// Detaches and removes the pins; the daemon continues.
     public func close() {
         device.withLock {
             if $0 >= 0 { Glibc.close($0) }

@@ -2,21 +2,21 @@ import CShortfuseABI
 import Glibc
 import SystemPackage
 
-/// What became of the requests of an attached mount, and what the module keeps for it. The module knows
-/// better than the counters of the programs: it may refuse what a program answered, and answers by
-/// itself what was closed a moment ago.
+/// How the requests of an attached mount were answered, and what the module keeps for it. The
+/// module's figures are more exact than the counters of the programs: it may reject a program's
+/// answer, and answers opens of files that were closed shortly before by itself.
 public struct AttachedFigures: Sendable, Equatable {
-    /// By opcode, since it was attached; opcodes never seen are left out.
+    /// By opcode, since attaching; opcodes that never occurred are left out.
     public let answered: [UInt32: UInt64]
-    /// The same of those that its daemon was asked.
+    /// The same for requests that its daemon received.
     public let asked: [UInt32: UInt64]
     /// Files and directories that were closed and are still open in the daemon.
     public let keptHandles: UInt64
-    /// Lookups of the kernel's that the daemon has not counted.
+    /// Lookups of the kernel that the daemon has not counted.
     public let owedLookups: UInt64
 
-    /// - Parameter root: of the mount, open; `O_PATH` will do. No request is sent.
-    /// - Throws: `KernelCacheError`, also if nothing is attached to it any more.
+    /// - Parameter root: the open root of the mount; `O_PATH` is enough. No request is sent.
+    /// - Throws: `KernelCacheError`, also if nothing is attached any more.
     public init(root: CInt) throws(KernelCacheError) {
         let device = open("/dev/" + SF_DEVICE, O_RDWR | O_CLOEXEC)
         guard device >= 0 else {

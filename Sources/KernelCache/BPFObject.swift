@@ -17,13 +17,13 @@ final class BPFObject: @unchecked Sendable {
         let data: CInt
         let replies: CInt
         let counters: CInt
-        /// The programs' variables: of the daemon's only `validity`.
+        /// The programs' variables; the daemon uses only `validity`.
         let variables: CInt
     }
     let maps: Maps
     /// Descriptors of the programs by opcode.
     let programs: [(opcode: UInt32, fd: CInt)]
-    /// The same of those that learn from a foreign daemon's replies.
+    /// The same for the programs that learn from another daemon's replies.
     let learners: [(opcode: UInt32, fd: CInt)]
 
     static let mapNames = [
@@ -31,8 +31,8 @@ final class BPFObject: @unchecked Sendable {
     ]
 
     /// - Parameters:
-    ///   - config: the programs' constants, which also size `attrs` and `data`.
-    ///   - names: how many names are kept, and short replies; of long names a sixteenth.
+    ///   - config: the programs' constants, which also set the sizes of `attrs` and `data`.
+    ///   - names: the number of names and of short replies; a sixteenth of it for long names.
     init(config: sf_config, names: UInt32) throws(KernelCacheError) {
         shim_libbpf_capture_warnings()
         var size = 0
@@ -68,7 +68,7 @@ final class BPFObject: @unchecked Sendable {
 
     private typealias ProgramNames = [(opcode: fuse_opcode, name: String)]
 
-    /// All that programs answer for a mount of our own.
+    /// All opcodes that programs answer for a mount of our own.
     static let opcodes = programNames(sf_config()).map(\.opcode.rawValue)
 
     /// The program of each opcode.
@@ -78,7 +78,7 @@ final class BPFObject: @unchecked Sendable {
             (FUSE_GETXATTR, "sf_getxattr"), (FUSE_LISTXATTR, "sf_listxattr"),
             (FUSE_STATFS, "sf_statfs"), (FUSE_READLINK, "sf_readlink"),
         ]
-        // What a foreign daemon has open it alone can answer for.
+        // Requests on files that another daemon has open can only be answered by it.
         guard config.policy == SF_POLICY_MIRROR.rawValue else { return all }
         return all + [
             (FUSE_OPEN, "sf_open"), (FUSE_READ, "sf_read"), (FUSE_FLUSH, "sf_flush"),
@@ -97,7 +97,7 @@ final class BPFObject: @unchecked Sendable {
         ]
     }
 
-    /// Has only these programs loaded.
+    /// Selects the programs to load.
     private static func choose(
         _ object: OpaquePointer, _ names: ProgramNames
     ) throws(KernelCacheError) {
@@ -138,7 +138,7 @@ final class BPFObject: @unchecked Sendable {
         else { throw .openFailed(reason: "config is not alone in .rodata") }
         UnsafeMutableRawPointer(mutating: constants).storeBytes(of: config, as: sf_config.self)
 
-        // The kernel hands out a hash map's entries to processors by 128: a smaller map would evict
+        // The kernel assigns a hash map's entries to processors by 128: a smaller map would evict
         // while it is nearly empty.
         let least = 256 * UInt32(max(libbpf_num_possible_cpus(), 1))
         let sizes = [
@@ -180,10 +180,10 @@ final class BPFObject: @unchecked Sendable {
         }
     }
 
-    /// Has the hook ask the programs for the requests of a connection.
+    /// Makes the hook run the programs for the requests of a connection.
     /// - Parameters:
     ///   - target: /dev/fuse of a session, or the root of a mount, as `kind` says.
-    ///   - kernel: the one that runs.
+    ///   - kernel: the running one.
     ///   - openNanoseconds, openFiles: as sf_attach.open_ns and idle_max.
     /// - Returns: the open /dev/shortfuse. Closing it detaches.
     func attach(

@@ -16,9 +16,9 @@ public struct BTFFileError: Error, CustomStringConvertible {
     }
 }
 
-/// What BTF says of itself in its header, if it is whole by its own account.
+/// The header of BTF, if its sizes are consistent.
 struct BTFHeader {
-    /// Of the names in it.
+    /// The size of the names.
     let stringBytes: UInt32
     /// True if it continues the BTF of a kernel: its names do not begin with the empty one.
     let isModule: Bool
@@ -27,8 +27,8 @@ struct BTFHeader {
     private static let headerBytes = 24
 
     /// - Parameters:
-    ///   - bytes: all of it, not the header alone.
-    ///   - file: in errors.
+    ///   - bytes: all of the BTF, not only the header.
+    ///   - file: for errors.
     init(of bytes: [UInt8], _ file: BTFFileError.File) throws(BTFFileError) {
         guard bytes.starts(with: Self.magic) else {
             throw BTFFileError(file, Self.otherwise(bytes))
@@ -55,7 +55,7 @@ struct BTFHeader {
         (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
     }
 
-    /// What is there instead of BTF.
+    /// What the file contains instead of BTF.
     private static func otherwise(_ bytes: [UInt8]) -> String {
         let packers: [([UInt8], String)] = [
             ([0xfd, 0x37, 0x7a, 0x58, 0x5a], "xz -dk"), ([0x28, 0xb5, 0x2f, 0xfd], "zstd -dk"),
@@ -75,20 +75,20 @@ struct BTFHeader {
     }
 }
 
-/// A file with BTF: as it is, or as a section of ELF.
+/// A file with BTF: raw, or as a section of ELF.
 struct BTFFile {
     let path: FilePath
     let header: BTFHeader
-    /// The kernel's, if a module says for which one it is.
+    /// The kernel's release, if a module names the one that it is for.
     let release: String?
 
-    /// A kernel's BTF has some 6 MB.
+    /// A kernel's BTF has about 6 MB.
     private static let largest = 1 << 28
 
     init(_ path: FilePath, _ file: BTFFileError.File) throws(BTFFileError) {
         self.path = path
         do {
-            // Not waiting for the other end of a FIFO.
+            // Does not wait for the other end of a FIFO.
             let descriptor = try FileDescriptor.open(
                 path, .readOnly, options: [.closeOnExec, .nonBlocking])
             (header, release) = try descriptor.closeAfter { try Self.read(descriptor, file) }

@@ -1,21 +1,21 @@
 import Synchronization
 
-/// What happens to the cache and shows in no map: counts in memory of the caller's, so that another
-/// process can read them in a shared file.
+/// Counts events of the cache that no map shows. The memory is the caller's, so that another
+/// process can read the counts in a shared file.
 public struct CacheGauges: @unchecked Sendable {
     // Safe to share: only atomic operations touch the memory.
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
 
-    /// What is counted. The raw value is the place in memory: a new one takes the next, and none
-    /// moves.
+    /// What is counted. The raw value is the position in memory: add new ones at the end, and never
+    /// renumber.
     public enum Name: Int, CaseIterable, Sendable {
-        /// Attributes that gave way to another node's.
+        /// Attributes that were replaced by another node's.
         case attrsEvictions = 0
-        /// File data that gave way to other data.
+        /// File data that was replaced by other data.
         case dataEvictions = 1
-        /// Changes that others made in SOURCE, as far as they were told.
+        /// Changes that others made in SOURCE, as far as events reported them.
         case sourceChanges = 2
-        /// How often it was not told what they were, and everything was dropped.
+        /// How often events were lost, and everything was dropped.
         case sourceOverflows = 3
         /// Cached entries that were compared with SOURCE, and those that differed.
         case verified = 4
@@ -26,7 +26,7 @@ public struct CacheGauges: @unchecked Sendable {
     public static let byteCount = 16 * 8
 
     /// - Parameter memory: `byteCount` bytes, 8-byte aligned, that outlive this value and its
-    ///   copies. Counting goes on from what is there.
+    ///   copies. Counting continues from the existing values.
     public init(memory: UnsafeMutableRawPointer) {
         words = memory.assumingMemoryBound(to: Atomic<UInt64>.self)
     }

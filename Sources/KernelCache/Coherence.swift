@@ -8,7 +8,7 @@ import SystemPackage
     typealias Sink = KernelCache
 #endif
 
-/// The one place that orders "change the source, then the maps, then reply".
+/// The only place that orders revoking, changing the source, publishing and replying.
 ///
 /// Two kinds of lock, always taken in this order:
 ///
@@ -18,9 +18,9 @@ import SystemPackage
 ///    nodeid: held while attributes are read and published, and while anything changes them.
 ///
 /// A lock yields a hold, and only a hold can publish or revoke: nothing reaches the maps outside
-/// its lock. A mutation revokes *before* it changes the source. Until it lets go of the lock nobody
-/// can publish, so the maps answer nothing about what it changes: neither the old state after
-/// somebody has seen the new one, nor half of it.
+/// its lock. A change revokes *before* it changes the source. Until it releases the lock no other
+/// thread can publish, so the maps answer nothing about what it changes: neither the old state
+/// after the new one was visible, nor a partial one.
 public final class Coherence: Sendable {
     private let cache: Sink?
     private let native: NativeCaches?
@@ -29,11 +29,11 @@ public final class Coherence: Sendable {
     private let nodeLocks: StripeLocks
 
     /// - Parameters:
-    ///   - cache: nil where nothing is accelerated: nothing is published then.
-    ///   - native: nil where the kernel may keep nothing in its own caches.
-    ///   - notices: nil where there is no kernel to tell: without a mount.
-    ///   - isAbandoned: whether nobody waits any more for the request that the calling thread serves.
-    ///     Then whoever waits for a lock to change something gives up.
+    ///   - cache: nil without acceleration: then nothing is published.
+    ///   - native: nil if the kernel may keep nothing in its own caches.
+    ///   - notices: nil if there is no kernel to notify: without a mount.
+    ///   - isAbandoned: whether the caller of the request that the calling thread serves has been
+    ///     killed. Then a thread that waits for a lock to change something gives up.
     public init(
         cache: KernelCache?, native: NativeCaches? = nil, notices: (any CacheNotices)? = nil,
         isAbandoned: @escaping @Sendable () -> Bool = { false }
@@ -49,58 +49,58 @@ public final class Coherence: Sendable {
         #endif
     }
 
-    /// True where publishing has an effect: lets a caller skip reading what only the maps want.
+    /// True where publishing has an effect: lets a caller skip reading what only the maps need.
     public var isAccelerated: Bool { cache != nil }
 
-    /// True where anything at all is cached, in the maps or in the kernel's own caches: then whatever
-    /// is answered must have been read under its lock.
+    /// True where anything is cached, in the maps or in the kernel's own caches: then each answer
+    /// must have been read under its lock.
     public var isCaching: Bool { cache != nil || native != nil }
 
-    /// True where attributes must be answered under the node's lock: where anything is cached, and where
-    /// a kernel counts links by itself, see `NodeHold.beginRemoval`.
+    /// True where attributes must be read and returned under the node's lock: where anything is
+    /// cached, and where a kernel counts links by itself, see `NodeHold.beginRemoval`.
     public var locksAttributes: Bool { isCaching || notices != nil }
 
     /// True where the kernel may keep names and attributes.
     public var usesNativeCaches: Bool { native != nil }
 
-    /// True where the kernel's pages and listings stay until it is told.
+    /// True where the kernel keeps pages and listings until it is notified.
     public var keepsPages: Bool { cache != nil || native?.options.keepsPages ?? false }
 
-    /// Bytes up to which a file's data is worth publishing; -1: no file's.
+    /// The maximum size of files whose data is published; -1: none.
     public var fileMax: Int { cache?.fileMax ?? -1 }
 
-    /// Draws something cached, to be compared with the source: see `KernelCache.sample`.
+    /// Chooses a random cached entry, to be compared with the source: see `KernelCache.sample`.
     public func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
         cache?.sample(seed: seed, after: &name)
     }
 
-    /// Makes all void that is in the maps, at once, and all that is being read for them. For changes
-    /// in the source of which nobody can tell what they concern.
+    /// Invalidates everything in the maps at once, and everything that is being read for them. For
+    /// unknown changes in the source.
     public func dropEverything() { cache?.dropEverything() }
 
-    /// Makes void what is cached of a node whose lock somebody has for long, and who reads the source at
-    /// the moment keeps nothing of it: something changed behind the mount.
-    /// - Parameter find: the node, if there is one by now.
+    /// Invalidates what is cached of a node whose lock is held for a long time, and prevents
+    /// publishing of what is being read from the source: something changed behind the mount.
+    /// - Parameter find: returns the node, if it exists by now.
     public func voidUnlocked(_ find: () -> UInt64?) {
-        // Whoever has published by now has made the node before.
+        // A thread that has already published created the node before.
         voidReaders()
         guard let nodeid = find() else { return }
         _ = cache?.revokeAttributes(nodeid: nodeid)
         if native != nil { notices?.endAttributes(of: nodeid) }
     }
 
-    /// Who reads the source at the moment keeps nothing of it.
+    /// Prevents publishing of what is being read from the source.
     public func voidReaders() {
         cache?.voidReaders()
         native?.voidReaders()
     }
 
-    /// Runs `body`, which only reads, with the names of directory `parent` locked; if somebody has been
-    /// changing them for long (the source may be frozen, or a network), without.
+    /// Runs `body`, which only reads, with the names of directory `parent` locked; without the lock
+    /// if a change has held it for long (the source may be frozen, or a network).
     ///
-    /// What `body` answers then is as good: it is the state before the change or after it, of which
-    /// neither is over. But nothing may keep it, and a hold without a lock sees to that: it publishes
-    /// nothing, and permits no time-out.
+    /// An answer of `body` without the lock is also correct: it is the state before or after a
+    /// change that has not returned. But it must not be kept, so a hold without a lock publishes
+    /// nothing and permits no time-out.
     public func reading<R: ~Copyable>(
         namesOf parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -122,7 +122,7 @@ public final class Coherence: Sendable {
     }
 
     /// Runs `body` with the names of directory `parent` locked.
-    /// - Throws: `EINTR` if nobody waits any more for what it would do, as all below.
+    /// - Throws: `EINTR` if the request's caller has been killed, as all below.
     public func withNames<R: ~Copyable>(
         of parent: UInt64, _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -159,8 +159,8 @@ public final class Coherence: Sendable {
     }
 }
 
-/// File handles that the kernel gives out by itself: nothing is open for them in the daemon. 0 is what
-/// it has of a file that it opened without asking anybody.
+/// File handles that the kernel assigns by itself: the daemon has nothing open for them. 0 is the
+/// handle of a file that it opened without a request.
 public enum ReservedHandle {
     public static let unopened: UInt64 = 0
 
@@ -187,11 +187,11 @@ public struct NameHold: ~Copyable {
         nativeEpoch = native?.epoch ?? 0
     }
 
-    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`; 0: that
-    /// there is none.
-    /// - Parameter isTold: changes of the directory that others make are told.
-    /// - Returns: seconds for which the kernel may keep that. It needs no notification when the name
-    ///   changes through the mount: it takes the directory's lock for that.
+    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`; 0:
+    /// the name does not exist.
+    /// - Parameter isTold: the kernel is notified of changes that others make in the directory.
+    /// - Returns: seconds for which the kernel may keep the answer. It needs no notification of
+    ///   changes of the name through the mount, because it takes the directory's lock for them.
     @discardableResult
     public func publish(
         parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, isTold: Bool
@@ -210,8 +210,8 @@ public struct NameHold: ~Copyable {
         cache?.compare(parent: parent, name: name, nodeid: nodeid)
     }
 
-    /// Takes `name` in `parent` out of the maps, or that it is absent. Call before the source
-    /// changes.
+    /// Removes `name` in `parent`, or that it does not exist, from the maps. Call it before the
+    /// source changes.
     public func revoke(parent: UInt64, name: UnsafePointer<CChar>) {
         cache?.revokeName(parent: parent, name: name)
     }

@@ -7,9 +7,9 @@ import SystemPackage
 public struct OpcodeCounters: Sendable, Equatable {
     /// Replied in the kernel.
     public var answered: UInt64 = 0
-    /// Not cached: left to the daemon.
+    /// Not cached: passed to the daemon.
     public var passed: UInt64 = 0
-    /// Malformed or not understood: left to the daemon.
+    /// Malformed or not understood: passed to the daemon.
     public var refused: UInt64 = 0
 }
 
@@ -17,7 +17,7 @@ extension KernelCache {
     /// Those that can be answered in the kernel.
     public static let opcodes: [UInt32] = BPFObject.opcodes
 
-    /// The counters of this mount, by opcode; opcodes never seen are left out.
+    /// The counters of this mount, by opcode; opcodes that never occurred are left out.
     public func counters() throws(KernelCacheError) -> [UInt32: OpcodeCounters] {
         try Self.counters(map: object.maps.counters)
     }

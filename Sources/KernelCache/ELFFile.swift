@@ -1,8 +1,8 @@
 import SystemPackage
 
-/// Sections of an ELF file of x86-64. Only they are read: a vmlinux may have hundreds of megabytes.
+/// Sections of an x86-64 ELF file. Nothing else is read: a vmlinux may have hundreds of megabytes.
 struct ELFFile {
-    /// Says something of itself that cannot be.
+    /// The file is inconsistent.
     struct Damaged: Error {}
 
     let descriptor: FileDescriptor
@@ -13,7 +13,7 @@ struct ELFFile {
     private static let entryBytes = 64
     /// A kernel has under a hundred, a module with a section for each function some thousands.
     private static let mostSections = 1 << 17
-    /// sh_type of a section that takes no room in the file.
+    /// sh_type of a section that has no data in the file.
     private static let noBits = 8
 
     var isELF: Bool {
@@ -58,7 +58,7 @@ struct ELFFile {
         return try bytes(at: Self.number(entries, entry + 24, 8), count: count)
     }
 
-    /// All of them, or it is damaged.
+    /// - Throws: `Damaged` if the file does not have all of them.
     func bytes(at offset: Int, count: Int) throws -> [UInt8] {
         guard offset >= 0, count >= 0, offset <= size, count <= size - offset else {
             throw Damaged()
@@ -77,7 +77,8 @@ struct ELFFile {
         return bytes
     }
 
-    /// Little-endian; what is no `Int` becomes one that fits nowhere.
+    /// Little-endian; a value that does not fit in an `Int` becomes one that is too large for any
+    /// file.
     private static func number(_ bytes: [UInt8], _ offset: Int, _ size: Int) -> Int {
         let value = (0..<size).reduce(0 as UInt64) {
             $0 | UInt64(bytes[offset + $1]) << UInt64($1 * 8)

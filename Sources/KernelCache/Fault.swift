@@ -4,9 +4,9 @@
     import Synchronization
     import SystemPackage
 
-    /// Mistakes to make on purpose, one at a time, so that a checker can prove that it sees them. Only
-    /// in builds with -DFAULTS, which scripts/check-coherence makes apart; chosen by SHORTFUSE_FAULT in
-    /// the environment.
+    /// Planted faults, one at a time, which a checker must find. Only in builds with -DFAULTS,
+    /// which scripts/check-coherence makes separately; selected by the environment variable
+    /// SHORTFUSE_FAULT.
     public enum Fault: String, CaseIterable, Sendable {
         // The script lists these lines: one each.
         case late = "late-invalidation"  // the maps forget some time after the reply
@@ -52,29 +52,29 @@
             UnsafeMutableRawPointer(mutating: constants).storeBytes(of: flags, as: UInt32.self)
         }
 
-        /// Replies are held back now and then, between the lock that they were read under and the
-        /// kernel, so that what must not overtake them can.
+        /// Some replies are delayed after the lock under which they were read has been released, so
+        /// that what must not overtake them can.
         private static let holdsReplies =
             [.silent, .lateNotice, .attributes, .removal, .unheld, .attachLate].contains(current)
             || name == hold
-        /// Not a fault: only replies are held back.
+        /// Not a fault: only replies are delayed.
         private static let hold = "hold"
 
-        /// Answers are to be kept from the first one on: more of them are under way when something
+        /// Answers are kept from the first one on: more of them are in progress when something
         /// changes.
         static let keepsAtOnce = holdsReplies && current != nil
 
-        /// - Returns: true if the fault is that nothing is to be told.
+        /// - Returns: true if the fault is that no notification is sent.
         static func isUntold(_ scope: ChangeScope) -> Bool {
             current == .silent || (current == .attributes && scope.contains(.xattrs))
         }
 
-        /// True if the kernel is not to be told of names that changed behind the mount.
+        /// True if the kernel is not notified of names that changed behind the mount.
         public static var keepsNamesBehind: Bool { current == .namesBehind }
-        /// True if it is not to be told of attributes that did.
+        /// True if it is not notified of attributes that did.
         public static var keepsAttributesBehind: Bool { current == .attributesBehind }
 
-        /// Tells now, or when it is too late.
+        /// Notifies now, or too late.
         static func notify(_ body: @escaping @Sendable () -> Void) {
             if current == .lateNotice { whenUnlocked(body) } else { body() }
         }
@@ -107,10 +107,10 @@
             scopes.withLock { $0[pthread_self(), default: Scope()].unpublished.append(publish) }
         }
 
-        /// This thread has let go of a lock.
+        /// This thread has released a lock.
         static func unlocked() {
             if holdsReplies, UInt8.random(in: 0..<3) == 0 {
-                // That one is looked for in the VM, where everything takes longer.
+                // That fault is searched for in the VM, where everything takes longer.
                 usleep(.random(in: 30..<(current == .attachLate ? 20_000 : 300)))
             }
             let scope = scopes.withLock { $0.removeValue(forKey: pthread_self()) }
@@ -236,7 +236,7 @@
         }
     }
 
-    /// Runs work on a thread of its own, a fraction of a millisecond after it was asked to.
+    /// Runs work on a separate thread, after a fraction of a millisecond.
     private final class Later: Sendable {
         static let shared = Later()
         private let work = Mutex<[@Sendable () -> Void]>([])

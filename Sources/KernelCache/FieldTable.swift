@@ -1,22 +1,23 @@
 import CShortfuseABI
 
-/// The fields of struct sf_layout, and as what the module reads each: what kmod/layout.c and those
-/// who use SF_AT() say in C.
+/// The fields of struct sf_layout, and the type as which the module reads each, as in kmod/layout.c
+/// and the uses of SF_AT().
 enum FieldTable {
     enum Shape: Sendable {
-        /// The whole struct, of so many bytes; nil: of any size.
+        /// The whole struct, of this size; nil: of any size.
         case whole(Int?)
         /// A number of one of these sizes.
         case number([Int])
-        /// One bit, or a boolean, which has its value in its first bit.
+        /// One bit, or a boolean, whose value is in its first bit.
         case bit
-        /// Of this type, as C has it; several: of one of them.
+        /// This C type; several: one of them.
         case type([String])
         /// An array of it.
         case array(of: String)
-        /// A pointer to a function that returns nothing and takes these; several: or those.
+        /// A pointer to a function that returns nothing and has these parameters; several: one of
+        /// them.
         case function([[String]])
-        /// The same, of which the first parameter is noted if it is of this type.
+        /// The same; records whether the first parameter is of this type.
         case firstParameter(String)
     }
 
@@ -27,7 +28,7 @@ enum FieldTable {
         /// As `structs`; empty for the whole struct.
         let names: [String]
         let shape: Shape
-        /// The module can do without it. Its size is 0 then.
+        /// The module works without it; then its size is 0.
         let isOptional: Bool
 
         init(
@@ -72,7 +73,7 @@ enum FieldTable {
             \.end_mount, "fuse_args", names: ["end"], as: .firstParameter("struct fuse_mount *")),
     ]
 
-    /// Where a reply goes that has pages. Since 6.14 they are folios; a page of the page cache is one.
+    /// Where a reply with pages goes. Since 6.14 these are folios; a page of the page cache is one.
     static let pages = [
         Field(
             \.pages, "fuse_args_pages", names: ["pages", "folios"],
@@ -91,7 +92,7 @@ enum FieldTable {
             as: .number([4])),
     ]
 
-    /// From a request or an open /dev/fuse to the connection, and whether that lives.
+    /// From a request or an open /dev/fuse to the connection, and whether that is connected.
     static func connection(_ division: Division) -> [Field] {
         connection + (division == .whole ? undivided : divided)
     }
@@ -114,7 +115,7 @@ enum FieldTable {
         Field(\.conn_connected, "fuse_chan", names: ["connected"], as: .number([1, 2, 4])),
     ]
 
-    /// Who may be answered on an attached mount, and the lookups that its inodes count.
+    /// Whose requests may be answered on an attached mount, and the lookups that its inodes count.
     static let attach = [
         Field(\.conn_user_id, "fuse_conn", names: ["user_id"], as: .type(["kuid_t"])),
         Field(
@@ -128,7 +129,7 @@ enum FieldTable {
         Field(\.inode_lock, "fuse_inode", names: ["lock"], as: .type(["spinlock_t"])),
     ]
 
-    /// A struct whose address the module takes for that of its first member.
+    /// A struct whose address the module uses as that of its first member.
     struct Beginning: Sendable {
         let outer: String
         let member: String

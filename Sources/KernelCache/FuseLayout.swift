@@ -1,12 +1,12 @@
 import CShortfuseABI
 
-/// Reads from BTF where fs/fuse keeps what the module looks at (struct sf_layout). Never from the
-/// version number: distributions backport layouts.
+/// Reads from BTF where fs/fuse keeps what the module uses (struct sf_layout). Does not rely on
+/// version numbers, since distributions backport layouts.
 struct FuseLayout {
     let btf: KernelBTF
     private(set) var layout = sf_layout()
 
-    /// As kmod/layout.c: no struct that the module looks into is larger.
+    /// As in kmod/layout.c: no struct that the module uses is larger.
     private static let structMax = 4096
 
     init(btf: KernelBTF) {
@@ -34,7 +34,7 @@ struct FuseLayout {
         }
     }
 
-    /// Throws if a struct does not begin with what the module takes it for.
+    /// Throws if a struct does not begin with the member that the module expects.
     func check(_ beginning: FieldTable.Beginning) throws(Difference) {
         let outer = beginning.outer
         guard let structure = btf.structure(outer) else { throw Difference("no struct \(outer)") }

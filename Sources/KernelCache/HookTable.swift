@@ -1,4 +1,4 @@
-/// Where a kernel's FUSE has what concerns the daemon's device.
+/// Where a kernel's FUSE keeps the state of the daemon's device.
 enum Division {
     /// In the connection, struct fuse_conn.
     case whole
@@ -10,8 +10,8 @@ enum Division {
     }
 }
 
-/// The functions of fs/fuse that the module hooks or calls, and as what: what kmod/hook.c and
-/// kmod/attach.c say in C. A kernel where one of them is another has arguments in other registers.
+/// The functions of fs/fuse that the module hooks or calls, with their prototypes, as in
+/// kmod/hook.c and kmod/attach.c. With another prototype, arguments would be in other registers.
 enum HookTable {
     struct Function: Sendable {
         let name: String
@@ -23,8 +23,8 @@ enum HookTable {
         }
     }
 
-    /// What serves one purpose, the best first. The first that the kernel has is used, and must then be
-    /// as it is here in one of its forms.
+    /// Alternatives for one purpose, the best first. The first that the kernel has is used, and
+    /// must match one of its forms here.
     struct Hook: Sendable {
         let forms: [Function]
 
@@ -33,10 +33,10 @@ enum HookTable {
         }
     }
 
-    /// What every answer needs: where requests are made.
+    /// What every answer needs: where requests are sent.
     static let requests = [
         Hook(
-            // Since 6.12; before, the second.
+            // Since 6.12; before that, the second.
             Function(
                 "__fuse_simple_request",
                 ["struct mnt_idmap *", "struct fuse_mount *", "struct fuse_args *"],
@@ -62,7 +62,7 @@ enum HookTable {
         ),
     ]
 
-    /// What is watched of attached mounts. The module hooks these for all.
+    /// What is watched for attached mounts. The module hooks these for all mounts.
     static func attach(_ division: Division) -> [Hook] {
         [Hook(forget(division))] + attach
     }
@@ -116,7 +116,7 @@ enum HookTable {
 }
 
 extension HookTable.Hook {
-    /// What the kernel has of it, or what is different there.
+    /// What the kernel has of it, or how it differs.
     func check(_ btf: KernelBTF) -> Result<String, Difference> {
         for form in forms {
             guard let prototype = btf.function(form.name) else { continue }
@@ -146,7 +146,7 @@ extension KernelBTF.Prototype {
     }
 }
 
-/// One thing of the kernel's that is not as the module knows it, by its name.
+/// A named function or field of the kernel that is not as the module expects.
 struct Difference: Error, Equatable, CustomStringConvertible {
     let description: String
 

@@ -2,20 +2,21 @@ import CLibBPF
 import Glibc
 import SystemPackage
 
-/// The types and functions of a kernel, as its BTF has them: of vmlinux and, where FUSE is a module,
-/// of that as well.
+/// The types and functions of a kernel according to its BTF: that of vmlinux and, where FUSE is a
+/// module, of the module.
 ///
-/// BTF may come from a file of any origin. So nothing here recurses without a limit or trusts an index.
+/// BTF may come from an untrusted file, so nothing here recurses without a limit or trusts an
+/// index.
 final class KernelBTF {
     private let kernel: OpaquePointer
-    /// On top of the kernel's, whose types it refers to. Nil where FUSE is part of the kernel.
+    /// Based on the kernel's, whose types it refers to. Nil if FUSE is built in.
     private let fuse: OpaquePointer?
     /// Each search reads all of the kernel's types.
     private var found: [String: UInt32?] = [:]
 
     private static let deepest = 16
     private static let structKind = UInt32(BTF_KIND_STRUCT)
-    // Both libbpf and the kernel's header have it, as different types.
+    // Both libbpf and the kernel's header define it, with different types.
     private static let functionKind = UInt32(BTF_KIND_FUNC as CInt)
 
     /// - Parameters: both owned from here on.
@@ -29,11 +30,11 @@ final class KernelBTF {
         btf__free(kernel)
     }
 
-    /// Of the kernel that runs.
+    /// The BTF of the running kernel.
     static func running() throws(KernelCacheError) -> KernelBTF {
         shim_libbpf_capture_warnings()
         guard let kernel = btf__load_vmlinux_btf() else { throw .noBTF(module: "vmlinux") }
-        // Where FUSE is a module, it has BTF of its own on top of vmlinux's.
+        // Where FUSE is a module, it has split BTF based on vmlinux's.
         guard access("/sys/kernel/btf/fuse", F_OK) == 0 else {
             let btf = KernelBTF(kernel: kernel, fuse: nil)
             guard btf.hasFUSE else { throw .noBTF(module: "fuse") }
@@ -46,7 +47,7 @@ final class KernelBTF {
         return KernelBTF(kernel: kernel, fuse: fuse)
     }
 
-    /// Of files, which `BTFFile` has looked at.
+    /// The BTF of files that `BTFFile` has checked.
     static func parse(
         kernel: BTFFile, fuse: BTFFile?
     ) throws(BTFFileError) -> KernelBTF {
@@ -96,7 +97,7 @@ final class KernelBTF {
     private static func parse(
         _ file: BTFFile, on kernel: OpaquePointer?, _ which: BTFFileError.File
     ) throws(BTFFileError) -> OpaquePointer {
-        // By path: of bytes in memory libbpf 1.1 exports no function that takes a kernel's BTF below.
+        // By path: for bytes in memory, libbpf 1.1 exports no function that takes base BTF.
         guard let btf = file.path.withPlatformString({ btf__parse_split($0, kernel) }) else {
             throw BTFFileError(
                 which,
@@ -106,14 +107,15 @@ final class KernelBTF {
         return btf
     }
 
-    /// Whether the module's names begin where names do. With another kernel below they are displaced.
+    /// Whether the module's names begin at the start of a name. With the BTF of another kernel they
+    /// do not.
     private func fits(_ kernel: BTFHeader) -> Bool {
         guard let fuse else { return true }
         for id in btf__type_cnt(self.kernel)..<btf__type_cnt(fuse) {
             guard let type = btf__type_by_id(fuse, id) else { return false }
             let offset = type.pointee.name_off
             guard let name = btf__name_by_offset(fuse, offset) else { return false }
-            // Neither the first of the kernel's nor of the module's has another before it.
+            // The first name of the kernel and of the module has none before it.
             if offset != 0, offset != kernel.stringBytes, name[-1] != 0 { return false }
         }
         return hasFUSE
@@ -137,7 +139,7 @@ final class KernelBTF {
 
     func structure(_ name: String) -> UInt32? { find(name, Self.structKind) }
 
-    /// Also in the anonymous structs and unions within it.
+    /// Includes members of anonymous structs and unions in it.
     func member(of structure: UInt32, _ name: String) -> Member? {
         member(of: structure, name, depth: 0)
     }
@@ -184,7 +186,7 @@ final class KernelBTF {
         return prototype(function.pointee.type)
     }
 
-    /// Of a pointer to a function.
+    /// The prototype of a pointer to a function.
     func prototype(ofPointer id: UInt32) -> Prototype? {
         guard let pointer = stripped(id), btf_is_ptr(pointer) else { return nil }
         return prototype(pointer.pointee.type)
@@ -201,7 +203,7 @@ final class KernelBTF {
 
     // MARK: Names
 
-    /// As C has it, without const and volatile: "struct fuse_args *".
+    /// In C, without const and volatile: "struct fuse_args *".
     func name(of id: UInt32) -> String { name(of: id, depth: 0) }
 
     private func name(of id: UInt32, depth: Int) -> String {
@@ -222,13 +224,13 @@ final class KernelBTF {
         return btf_is_any_enum(type) ? "enum \(name)" : name
     }
 
-    /// True if it is an integer, a boolean among them, or an enumeration, under whatever name.
+    /// True if it is an integer, a boolean or an enumeration, or a typedef of one.
     func isNumber(_ id: UInt32) -> Bool {
         guard let type = stripped(id) else { return false }
         return btf_is_int(type) || btf_is_any_enum(type)
     }
 
-    /// The bytes of an array's element; nil if it is no array.
+    /// The size of an array's element in bytes; nil if it is not an array.
     func element(of id: UInt32) -> UInt32? {
         guard let type = stripped(id), btf_is_array(type) else { return nil }
         return btf_array(type)?.pointee.type
@@ -246,7 +248,7 @@ final class KernelBTF {
 
     // MARK: Look-up
 
-    /// What knows the types of both.
+    /// The BTF that includes the types of both.
     private var top: OpaquePointer { fuse ?? kernel }
 
     private func type(_ id: UInt32) -> UnsafePointer<btf_type>? { btf__type_by_id(top, id) }
@@ -264,7 +266,7 @@ final class KernelBTF {
         return id > 0 ? UInt32(id) : nil
     }
 
-    /// What the module has itself goes first: the kernel may have something else of the same name.
+    /// Searches the module's own types first: the kernel may have another type of the same name.
     private func ownID(_ name: String, _ kind: UInt32) -> UInt32? {
         guard let fuse else { return nil }
         return (btf__type_cnt(kernel)..<btf__type_cnt(fuse)).first { id in

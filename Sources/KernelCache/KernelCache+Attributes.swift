@@ -20,7 +20,7 @@ extension KernelCache {
 
     private var slotMask: UInt64 { (1 << UInt64(slotBits)) &- 1 }
 
-    /// A count that is worth booking before it can overflow; programs stop at 2^32 - 1.
+    /// A count to be booked before it can overflow; programs stop at 2^32 - 1.
     private static let highCount: UInt64 = 1 << 31
 
     func publishAttributes(
@@ -33,20 +33,21 @@ extension KernelCache {
         withSlot(of: nodeid) { slot, tag in
             let grant = sf_slot_grant(slot)
             var kept = versions.published
-            // What a program noted at RELEASE is newer than what the daemon knows.
+            // What a program recorded at RELEASE is newer than what the daemon knows.
             if kept != 0, grant >> 32 == tag, sf_slot_kept(slot) == versions.version {
                 kept = versions.version
             }
             if grant >> 32 != tag || grant & SF_GRANT_COUNT >= Self.highCount {
-                // The slot changes hands, or the count is high. Booked before the lock is let go:
-                // a FORGET of that node takes this lock too, and must not miss them.
+                // The slot goes to another node, or the count is high. Booked before the lock is
+                // released, because a FORGET of that node also takes this lock, and must not miss
+                // them.
                 let old = sf_slot_exchange_grant(slot, tag)
                 let lookups = old & SF_GRANT_COUNT
                 if lookups > 0 { ledger(owner(of: old, slot: nodeid), lookups) }
             }
             let before = slot.pointee.nodeid
             if before != 0, before != nodeid { gauges?.count(.attrsEvictions) }
-            // What a program noted since is as good, while the attributes are the same.
+            // What a program recorded since is valid while the attributes are the same.
             var told = versions.isOffered ? versions.told : Versions.never
             if told == 0, before == nodeid { told = sf_slot_told(slot) }
             withUnsafePointer(to: attributes) {
@@ -56,13 +57,13 @@ extension KernelCache {
         }
     }
 
-    /// The nodeid that a grant's tag stands for, in the slot of `nodeid`.
+    /// The nodeid for the tag of a grant, in the slot of `nodeid`.
     private func owner(of grant: UInt64, slot nodeid: UInt64) -> UInt64 {
         ((grant >> 32) &- 1) << UInt64(slotBits) | nodeid & slotMask
     }
 
-    /// - Returns: when a program first told the kernel these attributes, as `Versions.told`; nil if the
-    ///   slot has others by now, so that nobody knows.
+    /// - Returns: when a program first returned these attributes to the kernel, as `Versions.told`;
+    ///   nil if the slot has others by now, so that it is not known.
     @discardableResult
     func revokeAttributes(nodeid: UInt64) -> UInt32? {
         withSlot(of: nodeid) { slot, _ in
@@ -72,7 +73,7 @@ extension KernelCache {
         }
     }
 
-    /// True if a program has noted that the kernel's own cache of `nodeid` is of `version`.
+    /// True if a program has recorded that the kernel's own cache of `nodeid` has `version`.
     func isKept(nodeid: UInt64, version: UInt64) -> Bool {
         withSlot(of: nodeid) { slot, tag in
             sf_slot_grant(slot) >> 32 == tag && sf_slot_kept(slot) == version

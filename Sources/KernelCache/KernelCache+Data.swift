@@ -6,7 +6,7 @@ extension KernelCache {
     /// Bytes in a block.
     public static let blockSize = Int(SF_BLOCK.rawValue)
 
-    /// Keeps the blocks that `bytes` covers; `bytes` begins at block `index`, and a part of a block
+    /// Keeps the blocks that `bytes` covers; `bytes` begins at block `index`, and a partial block
     /// at its end is the end of the file.
     func publishData(
         nodeid: UInt64, version: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer

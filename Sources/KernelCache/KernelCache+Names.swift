@@ -29,7 +29,7 @@ extension KernelCache {
         return body(object.maps.longNames, &key)
     }
 
-    /// A name that does not fit in costs speed only: whatever it was before has been revoked.
+    /// A name that does not fit only costs speed: its previous entry has been revoked.
     func publishName(
         parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64, isKept: Bool = false,
         in epoch: UInt64
@@ -48,7 +48,8 @@ extension KernelCache {
         withKey(parent: parent, name: name) { map, key in delete(map, key) }
     }
 
-    /// Deletes for certain. EBUSY is a bucket contended on this processor, over at once.
+    /// Retries until it is deleted. EBUSY means that the bucket is contended on this processor,
+    /// which is short.
     private func delete(_ map: CInt, _ key: UnsafeRawPointer) {
         for _ in 0..<1000 {
             if bpf_map_delete_elem(map, key) == 0 || errno == ENOENT { return }

@@ -5,14 +5,14 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// The reply to READLINK, GETXATTR, LISTXATTR or STATFS, as the kernel is to give it.
+/// The reply to READLINK, GETXATTR, LISTXATTR or STATFS that the kernel returns.
 public struct CachedReply {
-    /// Bytes of the longest one.
+    /// The maximum size in bytes.
     public static let maxSize = Int(SF_REPLY_MAX.rawValue)
 
     var reply = sf_reply()
 
-    /// These bytes; nil if they are too many to be kept.
+    /// These bytes; nil if they are too long.
     public init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count <= Self.maxSize else { return nil }
         withUnsafeMutableBytes(of: &reply.bytes) { $0.copyMemory(from: bytes) }
@@ -24,16 +24,16 @@ public struct CachedReply {
         reply.error = -error.rawValue
     }
 
-    /// STATFS's.
+    /// The reply to STATFS.
     public init(_ statistics: statvfs) {
         withUnsafePointer(to: statistics) { sf_reply_statfs(&reply, $0) }
     }
 }
 
-/// What a reply is the reply to.
+/// The request that a reply answers.
 public enum CachedQuestion {
     case readLink
-    /// Of this name.
+    /// The value of the attribute with this name.
     case extendedAttribute(UnsafePointer<CChar>)
     case extendedAttributeNames
     case statistics
@@ -41,11 +41,11 @@ public enum CachedQuestion {
 
 /// Short replies, in a hash map written by system calls.
 extension KernelCache {
-    /// STATFS, and nothing else, may be so old.
+    /// The maximum age of STATFS; no other reply may be old.
     private static let statisticsLife: UInt64 = 1_000_000_000
 
-    /// A reply that does not fit in costs speed only. Nothing needs to be revoked: another version
-    /// of the extended attributes makes it void.
+    /// A reply that does not fit only costs speed. Nothing needs to be revoked: a new version
+    /// of the extended attributes invalidates it.
     func publishReply(
         nodeid: UInt64, xattrVersion: UInt32, question: CachedQuestion, reply: CachedReply
     ) {

@@ -4,11 +4,11 @@ import Glibc
 import SystemPackage
 
 extension KernelCache {
-    /// Runs the program of `opcode` on a context of our making, as the hook would: for tests, which
-    /// so need neither module nor mount.
+    /// Runs the program of `opcode` on the given context, as the hook would: for tests without
+    /// module and mount.
     ///
-    /// - Parameter context: the bytes of a struct sf_ctx; may be shorter or longer to see what
-    ///   happens. The program's changes land in it.
+    /// - Parameter context: the bytes of a struct sf_ctx; may be shorter or longer in tests of
+    ///   that. The program changes it in place.
     /// - Returns: the program's verdict (enum sf_verdict).
     public func run(
         opcode: UInt32, context: UnsafeMutableRawBufferPointer
@@ -23,7 +23,7 @@ extension KernelCache {
         return verdict
     }
 
-    /// What the kernel counted of the program of `opcode`: runs, and nanoseconds in it. Only while
+    /// The kernel's statistics of the program of `opcode`: runs and nanoseconds. Only while
     /// statistics are on (`BPFStatistics`, or sysctl kernel.bpf_stats_enabled).
     public func statistics(opcode: UInt32) throws(Errno) -> (runs: UInt64, nanoseconds: UInt64) {
         guard let program = object.programs.first(where: { $0.opcode == opcode }) else {
@@ -37,7 +37,7 @@ extension KernelCache {
     }
 }
 
-/// Keeps the kernel's BPF run time statistics on for as long as it lives.
+/// Keeps the kernel's BPF run time statistics enabled during its lifetime.
 public final class BPFStatistics: Sendable {
     private let fd: CInt
 

@@ -3,7 +3,7 @@ import CShortfuseABI
 import Glibc
 import SystemPackage
 
-/// Something that is cached, or was when it was drawn.
+/// A cached entry, or one that was cached when it was chosen.
 public enum CacheSample: Sendable, Equatable {
     case attributes(nodeid: UInt64)
     /// A block of `KernelCache.blockSize` bytes.
@@ -19,12 +19,12 @@ public struct Comparison: Sendable, Equatable {
     let number: UInt64
 }
 
-/// Drawing entries, and looking at them as a program would: for `verify`. Holds ask for it.
+/// Chooses entries and reads them as a program would: for `verify`. Called by holds.
 extension KernelCache {
-    /// Draws an entry.
+    /// Chooses an entry.
     /// - Parameters:
-    ///   - seed: any number, another each time.
-    ///   - name: the name drawn last; names come in the map's order, one after the other.
+    ///   - seed: any number, different each time.
+    ///   - name: the name that was chosen last; names are chosen in the order of the map.
     func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
         switch seed % 3 {
         case 0:
@@ -59,7 +59,7 @@ extension KernelCache {
         return .name(parent: next.parent, name: name)
     }
 
-    /// The attributes in the maps with those of the source; nil if there are none.
+    /// Compares the attributes in the maps with those of the source; nil if there are none.
     func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
         let slot = slot(of: nodeid)
         sf_seq_lock(&slot.pointee.seq)
@@ -71,8 +71,8 @@ extension KernelCache {
         return Comparison(isSame: isSame, number: slot.pointee.version)
     }
 
-    /// A block in the maps with the source's bytes, as far as these go; nil if there is none that
-    /// counts.
+    /// Compares a block in the maps with the source's bytes, as far as they go; nil if there is no
+    /// valid one.
     func compare(
         nodeid: UInt64, version: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer
     ) -> Comparison? {
@@ -92,8 +92,8 @@ extension KernelCache {
         return nil
     }
 
-    /// A name in the maps with the source's: `nodeid` is its file's node, nil where that has none, 0
-    /// without a file. Nil if no LOOKUP would be answered.
+    /// Compares a name in the maps with the source's: `nodeid` is its file's node; nil if the file
+    /// has none, 0 if there is no file. Returns nil if no LOOKUP would be answered.
     func compare(
         parent: UInt64, name: UnsafePointer<CChar>, nodeid: UInt64?
     ) -> Comparison? {

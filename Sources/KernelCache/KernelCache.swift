@@ -4,29 +4,29 @@ import Logging
 import Synchronization
 import SystemPackage
 
-/// The kernel's share of a mount: BPF programs that answer, the maps they answer from, and the hook
-/// that asks them.
+/// The BPF programs that answer for a mount, the maps from which they answer, and the hook that
+/// runs them.
 ///
-/// Publishing and revoking go through `Coherence`, which holds the locks that make them exact. What
-/// is here is safe to call from any thread, and each call is atomic towards the programs.
+/// Publishing and revoking go through `Coherence`, which holds the locks that make them exact. All
+/// functions are safe to call from any thread, and each call is atomic for the programs.
 public final class KernelCache: @unchecked Sendable {
     // Safe to share: descriptors and pointers are fixed after init; slots are guarded by their own
     // sequence lock, the rest by atomics and a mutex.
 
     public struct Options: Sendable {
-        /// Attribute slots, a power of two. Each costs 128 bytes from mount on. With fewer slots
-        /// than hot files, files take turns in the maps.
+        /// The number of attribute slots, a power of two. Each takes 128 bytes from mount on. With
+        /// fewer slots than hot files, files replace each other in the maps.
         public var slots = 1 << 16
-        /// Names kept, about 120 bytes each, besides a sixteenth as many longer than 32 bytes. As
-        /// many short replies are kept, about 230 bytes each.
+        /// The number of names, about 120 bytes each, plus a sixteenth as many longer than 32
+        /// bytes. The number of short replies is the same, about 230 bytes each.
         public var names = 1 << 16
-        /// Bytes of file data, taken from mount on; 0: none is kept.
+        /// Bytes for file data, reserved from mount on; 0: none is kept.
         public var dataBytes = 64 << 20
-        /// Bytes up to which a file's data is kept. Larger: fewer requests for large files, which
-        /// then evict many small ones.
+        /// The maximum size of files whose data is kept. Larger: fewer requests for large files,
+        /// which then evict many small ones.
         public var fileMax = 1 << 20
-        /// Seconds for which the kernel may keep the names and attributes that it is answered; for
-        /// whatever is published so that it may.
+        /// Seconds for which the kernel may keep names and attributes that programs return, if they
+        /// were published for that.
         public var keptSeconds: UInt32 = 0
         /// As `NativeCaches.Options.settleTicks`.
         public var settleTicks: UInt32 = 0
@@ -51,8 +51,8 @@ public final class KernelCache: @unchecked Sendable {
         }
     }
 
-    /// Told how many LOOKUPs of a node the kernel answered, when the node loses its slot to another
-    /// one. Called under a slot's lock: it may only add to the node's nlookup.
+    /// Receives the number of LOOKUPs of a node that the kernel answered, when another node takes
+    /// its slot. Called under a slot's lock: it may only add to the node's nlookup.
     public typealias Ledger = @Sendable (_ nodeid: UInt64, _ lookups: UInt64) -> Void
 
     let object: BPFObject
@@ -62,9 +62,10 @@ public final class KernelCache: @unchecked Sendable {
     /// The map `data`: `dataSets` sets of SF_WAYS blocks.
     let blocks: UnsafeMutablePointer<sf_block>
     let dataSets: UInt32
-    /// Bytes up to which a file's data is kept, and its opening for reading answered in the kernel.
+    /// The maximum size of files whose data is kept, and whose OPEN for reading is answered in the
+    /// kernel.
     public let fileMax: Int
-    /// Versions and generations, each given out once.
+    /// Versions and generations, each used once.
     private let numbers = Atomic<UInt64>(0)
     /// The words of the programs' `struct sf_validity`, in a page shared with them.
     private let validity: UnsafeMutablePointer<Atomic<UInt64>>
@@ -82,7 +83,7 @@ public final class KernelCache: @unchecked Sendable {
 
     /// Loads programs and maps; nothing is answered before `attach`.
     ///
-    /// - Parameter onAbandon: told why, should the maps ever have to be given up.
+    /// - Parameter onAbandon: called with the reason if the maps have to be given up.
     public init(
         options: Options, logger: Logger,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void = { _ in },
@@ -97,7 +98,7 @@ public final class KernelCache: @unchecked Sendable {
         self.ledger = ledger
         let setSize = MemoryLayout<sf_block>.stride * Int(SF_WAYS.rawValue)
         guard options.dataBytes >= 0, options.dataBytes <= 1 << 40, options.fileMax >= 0,
-            // A map has at least one set, which then stays empty.
+            // A map has at least one set; if `dataBytes` is too small it stays empty.
             let sets = UInt32(exactly: options.dataBytes / setSize)
         else { throw .invalidDataSize(options.dataBytes) }
         slotBits = UInt32(options.slots.trailingZeroBitCount)
@@ -159,8 +160,8 @@ public final class KernelCache: @unchecked Sendable {
 
     // MARK: Everything at once
 
-    /// Changes when everything is dropped. Who took a lock in one epoch must not publish in the next
-    /// what it has read.
+    /// Changes when everything is dropped. What was read under a lock taken in one epoch must not
+    /// be published in the next.
     var epoch: UInt64 { epochs.load(ordering: .sequentiallyConsistent) }
 
     /// False for what was published before everything was dropped.
@@ -170,7 +171,7 @@ public final class KernelCache: @unchecked Sendable {
 
     /// No request that begins after this returns is answered from what was published before.
     ///
-    /// First the epoch, then the number: who is given a number that counts as new sees the new epoch.
+    /// First the epoch, then the number: a thread that gets a valid number sees the new epoch.
     func dropEverything() {
         dropping.withLock { _ in
             epochs.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -178,20 +179,20 @@ public final class KernelCache: @unchecked Sendable {
         }
     }
 
-    /// The maps answer nothing from this time on, also if this process is stopped then.
-    /// - Parameter end: CLOCK_MONOTONIC in nanoseconds; later than before: the lease was renewed.
+    /// The maps answer nothing from this time on, even if this process is stopped then.
+    /// - Parameter end: CLOCK_MONOTONIC in nanoseconds; a later time than before extends the lease.
     public func setLease(until end: UInt64) {
         lease.pointee.store(end, ordering: .sequentiallyConsistent)
     }
 
-    /// Who reads the source at the moment publishes nothing of it.
+    /// Prevents publishing of what is being read from the source.
     func voidReaders() { epochs.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
-    /// Has the hook ask our programs for the requests of this connection.
+    /// Makes the hook run our programs for the requests of this connection.
     ///
     /// - Parameters:
-    ///   - fuseFD: the session's open /dev/fuse, mounted.
-    ///   - kernel: the one that runs.
+    ///   - fuseFD: the open /dev/fuse of the mounted session.
+    ///   - kernel: the running one.
     public func attach(fuseFD: CInt, kernel: KernelFit) throws(KernelCacheError) {
         let device = try object.attach(fuseFD, as: SF_ATTACH_DEVICE, kernel: kernel)
         hook.withLock { $0 = device }
@@ -200,8 +201,8 @@ public final class KernelCache: @unchecked Sendable {
     /// True while requests are answered in the kernel.
     public var isAttached: Bool { hook.withLock { $0 >= 0 } }
 
-    /// Detaches: no request that begins after it returns is answered from the maps. The connection
-    /// goes on.
+    /// Detaches: no request that begins after this returns is answered from the maps. The
+    /// connection continues.
     public func detach() {
         closeHook { _ = sf_ioctl_detach($0) }
     }
@@ -222,7 +223,7 @@ public final class KernelCache: @unchecked Sendable {
         }
     }
 
-    /// The maps can no longer be kept exact: give up speed, not truth.
+    /// Gives up acceleration, because the maps can no longer be kept exact.
     func abandon(_ reason: String) {
         guard isAttached else { return }
         logger.error("acceleration is off from here on: \(reason)")

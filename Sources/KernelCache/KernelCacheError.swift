@@ -1,7 +1,7 @@
 import SystemPackage
 
-/// Why the kernel cache cannot work here. `description` is one line that names the thing and the
-/// mend.
+/// Why the kernel cache cannot work here. `description` is one line that names the cause and the
+/// remedy.
 public enum KernelCacheError: Error, CustomStringConvertible {
     case invalidSlots(Int)
     case invalidDataSize(Int)

@@ -2,36 +2,36 @@ import CShortfuseABI
 import Glibc
 import SystemPackage
 
-/// Whether a kernel's FUSE is as the module knows it: each function that is hooked or called, each
-/// field that is read or written. The same for the kernel that runs, before anything is attached, and
-/// for one that is only there as a file.
+/// Whether a kernel's FUSE is as the module expects: each function that it hooks or calls, each
+/// field that it reads or writes. For the running kernel before attaching, and for a kernel of
+/// which there is only a file.
 public struct KernelFit: Sendable {
-    /// What belongs together.
+    /// A group of functions or fields.
     public struct Part: Sendable {
         public let name: String
-        /// What there is of it, as far as it fits.
+        /// What was found and fits.
         public let found: [String]
-        /// What is not as the module knows it; empty: all fits.
+        /// What is not as the module expects; empty: all fits.
         public let differences: [String]
     }
 
     public let parts: [Part]
     /// Complete only if everything fits.
     let layout: sf_layout
-    /// The kernel's, if it is known.
+    /// The kernel's release, if it is known.
     public let release: String?
 
     public var differences: [String] { parts.flatMap(\.differences) }
     public var fits: Bool { differences.isEmpty }
 
-    /// Of the kernel that runs.
+    /// For the running kernel.
     public static func running() throws(KernelCacheError) -> KernelFit {
         KernelFit(try KernelBTF.running(), release: TriedKernels.running)
     }
 
     /// - Parameters:
-    ///   - kernel: BTF as in /sys/kernel/btf/vmlinux, or ELF with it.
-    ///   - fuse: the same of the module, where FUSE is one.
+    ///   - kernel: BTF as in /sys/kernel/btf/vmlinux, or ELF with BTF.
+    ///   - fuse: the same for the module, if FUSE is one.
     public static func reading(
         kernel: FilePath, fuse: FilePath?
     ) throws(BTFFileError) -> KernelFit {
@@ -84,7 +84,7 @@ public struct KernelFit: Sendable {
         beginning: FieldTable.Beginning? = nil
     ) -> Part {
         var structs: [String] = []
-        // Of a struct that is not there only that is told, not each of its fields.
+        // If a struct is missing, only that is reported, not each of its fields.
         var differences: [String] = []
         func note(_ difference: Difference) {
             guard !differences.contains(difference.description) else { return }

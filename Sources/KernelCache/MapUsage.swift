@@ -7,12 +7,12 @@ import SystemPackage
 /// How full one of a mount's maps is.
 public struct MapUsage: Sendable, Equatable {
     public let name: String
-    /// In use, and as many as there can be.
+    /// In use, and the maximum.
     public let entries: Int
     public let capacity: Int
-    /// Of one entry: key and value, without what the kernel needs to keep them.
+    /// The size of one entry: key and value, without the kernel's overhead.
     public let entryBytes: Int
-    /// Counts the entries that gave way to others; nil where the kernel evicts and tells nobody.
+    /// Counts entries that were replaced by others; nil where the kernel evicts and does not count.
     public let evictions: CacheGauges.Name?
 
     public var bytes: Int { entries * entryBytes }
@@ -20,7 +20,7 @@ public struct MapUsage: Sendable, Equatable {
 }
 
 extension KernelCache {
-    /// How full the maps of any mount are, from its pins: a moment's view while the maps change.
+    /// How full the maps of any mount are, from its pins: a snapshot while the maps change.
     /// - Throws: `KernelCacheError.mapFailed`: not pinned there, or the caller is not root.
     public static func usage(pinDirectory: String) throws(KernelCacheError) -> [MapUsage] {
         var usages: [MapUsage] = []
@@ -34,7 +34,7 @@ extension KernelCache {
 /// One map of cached entries, and how they are counted.
 private struct CacheMap {
     enum Entries {
-        /// An array for mmap whose values hold a nodeid at this offset: 0 is an empty one.
+        /// An array for mmap whose values have a nodeid at this offset: 0 means empty.
         case slots(nodeidOffset: Int)
         /// A hash map's keys.
         case keys
@@ -104,8 +104,8 @@ private struct CacheMap {
         }
     }
 
-    /// Counts in batches: many thousand keys by one system call, and none of them counts as used by
-    /// that, so that it does not change what is evicted next.
+    /// Counts in batches: many thousand keys per system call. This does not mark them as used, so
+    /// it does not change which ones are evicted next.
     private func countKeys(
         _ map: CInt, keyBytes: Int, valueBytes: Int
     ) throws(KernelCacheError) -> Int {
@@ -114,7 +114,7 @@ private struct CacheMap {
         defer { keys.deallocate() }
         let values = UnsafeMutableRawPointer.allocate(byteCount: batch * valueBytes, alignment: 8)
         defer { values.deallocate() }
-        // Where the last batch ended: the kernel's, of a key's size at most.
+        // Where the last batch ended: opaque, at most as large as a key.
         var cursor = [UInt8](repeating: 0, count: max(keyBytes, 8))
         var total = 0
         var isFirst = true
@@ -125,7 +125,7 @@ private struct CacheMap {
                     map, isFirst ? nil : cursor.baseAddress, cursor.baseAddress, keys, values,
                     &count, nil)
             }
-            // With ENOENT come the last ones.
+            // ENOENT is returned with the last ones.
             guard result == 0 || errno == ENOENT else { throw failure }
             total += Int(count)
             if result != 0 { return total }

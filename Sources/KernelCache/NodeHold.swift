@@ -10,7 +10,7 @@ public struct NodeHold: ~Copyable {
     /// As it was before anything was read under this hold.
     private let epoch: UInt64
     private let nativeEpoch: UInt64
-    /// False: see `Coherence.reading`. `Versions` are not looked at then.
+    /// False: see `Coherence.reading`. Then `Versions` are not used.
     public let isLocked: Bool
 
     init(
@@ -28,9 +28,10 @@ public struct NodeHold: ~Copyable {
     /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
     /// been read from the source under this hold.
     ///
-    /// A ctime that moved without `begin` tells of a change behind the mount: all else that is
-    /// cached of the node is void then.
-    /// - Parameter isTold: changes that others make are told, so the kernel may keep the answers.
+    /// A ctime that changed without `begin` reveals a change behind the mount: then everything else
+    /// that is cached of the node is void.
+    /// - Parameter isTold: changes that others make are reported, so the kernel may keep the
+    ///   answers.
     public func publish(
         nodeid: UInt64, attributes: stat, _ versions: inout Versions, isTold: Bool = true
     ) {
@@ -44,8 +45,8 @@ public struct NodeHold: ~Copyable {
             nodeid: nodeid, attributes: attributes, versions: versions, in: epoch)
     }
 
-    /// Notices attributes that are not those that the kernel was told: the source moves some by itself
-    /// (the time of access, blocks).
+    /// Detects attributes that differ from those that the kernel has: the source changes some by
+    /// itself (the access time, blocks).
     private func note(_ attributes: stat, nodeid: UInt64, _ versions: inout Versions) {
         guard native != nil else { return }
         let print = attributes.fingerprint
@@ -54,22 +55,22 @@ public struct NodeHold: ~Copyable {
         versions.print = print
     }
 
-    /// For how long the kernel may keep attributes of `nodeid` that are answered now: those that
-    /// `publish` had last, under this hold.
+    /// How long the kernel may keep attributes of `nodeid` that are returned now: those last passed
+    /// to `publish` under this hold.
     /// - Parameters:
     ///   - isNew: the kernel has nothing of the node yet.
-    ///   - isTold: changes that others make are told.
+    ///   - isTold: changes that others make are reported.
     /// - Returns: seconds.
     public func answer(
         nodeid: UInt64, isNew: Bool, isTold: Bool, _ versions: inout Versions
     ) -> Double {
         guard isLocked else {
-            // One of the names of the file may just be removed, see `beginRemoval`.
+            // A removal of one of the file's names may be in progress, see `beginRemoval`.
             endUnlocked(nodeid: nodeid)
             return 0
         }
         if versions.removals > 0 {
-            // The reply that is about to go out is void: see `beginRemoval`.
+            // The reply that is about to be sent is void: see `beginRemoval`.
             notices?.endAttributes(of: nodeid)
             return 0
         }
@@ -88,13 +89,14 @@ public struct NodeHold: ~Copyable {
         return native.options.attributeSeconds
     }
 
-    /// The kernel keeps what it is about to be told of `nodeid` besides its attributes, an access
-    /// control list, until these are dropped.
+    /// The kernel keeps an access control list, which is about to be returned, until the attributes
+    /// are dropped.
     public func hold(_ versions: inout Versions) {
         if native != nil, isLocked { versions.isHeld = true }
     }
 
-    /// What was read of `nodeid` without the lock must not be kept: the reply is void. Nothing with it.
+    /// What was read of `nodeid` without the lock must not be kept: the reply is void. If the lock is
+    /// held, does nothing.
     public func endUnlocked(nodeid: UInt64) {
         if !isLocked { notices?.endAttributes(of: nodeid) }
     }
@@ -107,19 +109,19 @@ public struct NodeHold: ~Copyable {
         }
     }
 
-    /// Takes the attributes of `nodeid` out of the maps, and notes whether a program may have let the
-    /// kernel keep them.
+    /// Removes the attributes of `nodeid` from the maps, and records whether a program may have let
+    /// the kernel keep them.
     private func takeOut(_ nodeid: UInt64, _ versions: inout Versions) {
         guard let cache else { return }
         let told = cache.revokeAttributes(nodeid: nodeid)
         guard versions.isOffered else { return }
-        // Where another node has the slot by now, nobody knows what was answered.
+        // If another node has the slot by now, it is not known what was answered.
         if told == nil || isSettled(told ?? 0) { versions.isHeld = true }
         versions.isOffered = false
     }
 
-    /// The attributes of `nodeid` are about to change, or have: out of the maps and out of the kernel's
-    /// own cache with them.
+    /// The attributes of `nodeid` are about to change, or have changed: removes them from the maps
+    /// and the kernel's own cache.
     private func drop(
         _ nodeid: UInt64, _ versions: inout Versions, for scope: ChangeScope = []
     ) {
@@ -141,7 +143,7 @@ public struct NodeHold: ~Copyable {
         #endif
     }
 
-    /// Compares with what was read before. To be called also before `begin`, which forgets that.
+    /// Compares with what was read before. Also call it before `begin`, which forgets that.
     public func compare(_ attributes: stat, _ versions: inout Versions) {
         guard isLocked, cache != nil || native != nil else { return }
         let ctime =
@@ -149,7 +151,7 @@ public struct NodeHold: ~Copyable {
             &+ Int64(attributes.st_ctim.tv_nsec)
         if versions.version == 0 {
             versions.version = freshVersion(after: versions.version)
-            // The kernel has nothing of a new node, so nothing old.
+            // The kernel has nothing of a new node, and so nothing old.
             if attributes.st_mode & S_IFMT == S_IFREG { versions.kept = versions.version }
         } else if !isValid(versions.version)
             || (versions.ctime != 0 && versions.ctime != ctime)
@@ -165,12 +167,13 @@ public struct NodeHold: ~Copyable {
 
     private func isValid(_ version: UInt64) -> Bool { cache?.isValid(version: version) ?? true }
 
-    /// The attributes in the maps with the source's, read under this hold; nil if there are none.
+    /// Compares the attributes in the maps with the source's, read under this hold; nil if there
+    /// are none.
     public func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
         cache?.compare(nodeid: nodeid, attributes: attributes)
     }
 
-    /// The same of a block of data.
+    /// The same for a block of data.
     public func compare(
         nodeid: UInt64, index: UInt64, bytes: UnsafeRawBufferPointer, _ versions: Versions
     ) -> Comparison? {
@@ -178,8 +181,8 @@ public struct NodeHold: ~Copyable {
             nodeid: nodeid, version: versions.version, index: index, bytes: bytes)
     }
 
-    /// Makes void all that is cached of `nodeid`: something changed it behind the mount. What the
-    /// kernel itself has of it is old from here on.
+    /// Invalidates everything that is cached of `nodeid`, because it changed behind the mount. From
+    /// now on what the kernel itself has of it is old.
     public func void(nodeid: UInt64, _ versions: inout Versions) {
         #if FAULTS
             if Fault.keepsAttributesBehind {
@@ -196,30 +199,30 @@ public struct NodeHold: ~Copyable {
         guard cache != nil || native != nil else { return }
         versions.version = freshVersion(after: versions.version)
         versions.xattrVersion &+= 1
-        // Owner and mode may be others: the daemon is to try again whether it may open.
+        // Owner and mode may have changed: the daemon must check again whether it may open it.
         versions.mayOpen = false
     }
 
-    /// Takes the attributes of `nodeid` out of the maps, and all else with them until they are
-    /// published again.
+    /// Removes the attributes of `nodeid` from the maps; until they are published again, nothing
+    /// else of it is answered either.
     public func revoke(nodeid: UInt64, _ versions: inout Versions) {
         guard isLocked else { return }
         takeOut(nodeid, &versions)
     }
 
-    /// Makes void what is cached of `nodeid` within `scope`. Call before the source changes.
+    /// Invalidates what is cached of `nodeid` within `scope`. Call it before the source changes.
     public func begin(_ scope: ChangeScope, nodeid: UInt64, _ versions: inout Versions) {
         guard cache != nil || native != nil else { return }
         drop(nodeid, &versions, for: scope)
         versions.ctime = 0
         if scope.contains(.xattrs) {
             versions.xattrVersion &+= 1
-            // Owner and mode are among them: the daemon is to try again whether it may open.
+            // This includes owner and mode: the daemon must check again whether it may open it.
             versions.mayOpen = false
         }
         if scope.contains(.data) {
-            // The kernel makes the same change in its page cache: what was of the old version
-            // becomes of the new one.
+            // The kernel makes the same change in its page cache: pages of the old version get the
+            // new one.
             let isKept = isKept(nodeid: nodeid, versions)
             versions.version = freshVersion(after: versions.version)
             if isKept { versions.kept = versions.version }
@@ -228,11 +231,11 @@ public struct NodeHold: ~Copyable {
         }
     }
 
-    /// One of several names of a file is about to be removed, after `begin`. Until `endRemoval` every
-    /// answer about the file is void: the kernel counts its links down by itself when it has the reply
-    /// to the removal, also from a count that it was told meanwhile and that is down already
+    /// One of several names of a file is about to be removed, after `begin`. Until `endRemoval`
+    /// every answer about the file is void: when the kernel gets the reply to the removal, it
+    /// decrements the link count by itself, even if it has meanwhile received the decremented count
     /// (fuse_entry_unlinked of fs/fuse/dir.c).
-    /// - Returns: true if `endRemoval` is to follow, when the kernel has applied the reply.
+    /// - Returns: true if `endRemoval` must follow, when the kernel has applied the reply.
     public func beginRemoval(_ versions: inout Versions) -> Bool {
         guard notices != nil, versions.removals < UInt8.max else { return false }
         #if FAULTS
@@ -247,8 +250,8 @@ public struct NodeHold: ~Copyable {
         versions.removals -= versions.removals > 0 ? 1 : 0
     }
 
-    /// The file or directory could be opened for reading: from now on the kernel may answer that
-    /// itself, a directory's if it has the listing, too.
+    /// The file or directory could be opened for reading: from now on the kernel may answer this
+    /// itself, for a directory only if it also has the listing.
     ///
     /// Call `publish` after it, under the same hold.
     public func noteOpened(_ versions: inout Versions) {
@@ -256,21 +259,21 @@ public struct NodeHold: ~Copyable {
         versions.mayOpen = true
     }
 
-    /// The handle that the kernel would give out (bpf/files.bpf.h). After `publish`.
-    /// - Parameter isCallers: not the kernel itself opens.
+    /// The handle that the kernel would assign (bpf/files.bpf.h). Call it after `publish`.
+    /// - Parameter isCallers: the open is a caller's, not the kernel's own.
     public func reservedHandle(_ versions: Versions, isCallers: Bool) -> UInt64 {
         sf_fh_reserved | (isCallers ? versions.version : 0)
     }
 
-    /// Whether what the kernel itself has of the node, pages or a listing, is to be kept.
+    /// Whether the kernel may keep its pages or its listing of the node.
     public func isKept(nodeid: UInt64, _ versions: Versions) -> Bool {
         guard isLocked, versions.version != 0, isValid(versions.version) else { return false }
         return versions.kept == versions.version
             || cache?.isKept(nodeid: nodeid, version: versions.version) ?? false
     }
 
-    /// The kernel has dropped its pages of the file since it changed behind the mount; `version` was
-    /// the file's when it began to.
+    /// The kernel has dropped its pages of the file since the file changed behind the mount;
+    /// `version` was the file's when the kernel began.
     public func noteDropped(at version: UInt64, _ versions: inout Versions) {
         if versions.version == version { versions.kept = version }
     }
@@ -281,15 +284,15 @@ public struct NodeHold: ~Copyable {
         versions.listing = versions.version
     }
 
-    /// The kernel has read to the end of a directory. If nothing changed since the start, it has
-    /// the whole, and may open the directory by itself. Call `publish` after it.
+    /// The kernel has read to the end of a directory. If nothing has changed since the start, it
+    /// has the whole listing, and may open the directory by itself. Call `publish` after it.
     public func noteListingEnded(_ versions: inout Versions) {
         guard isLocked, versions.version != 0, versions.listing == versions.version else { return }
         versions.kept = versions.version
     }
 
-    /// Lets the kernel answer READ: `bytes`, which were read from the source at block `index` on
-    /// while the node was at `version`. Nothing if that is over.
+    /// Lets the kernel answer READ with `bytes`, which were read from the source from block `index`
+    /// on while the node was at `version`. Does nothing if the version has changed.
     public func publishData(
         nodeid: UInt64, at version: UInt64, _ versions: Versions, offset: Int64,
         bytes: UnsafeRawBufferPointer
@@ -314,16 +317,17 @@ public struct NodeHold: ~Copyable {
         cache?.areStatisticsUsed(nodeid: nodeid) ?? false
     }
 
-    /// Takes a FORGET of `count` from the nlookup of `nodeid`, with what the kernel has granted.
+    /// Subtracts a FORGET of `count` from the nlookup of `nodeid`, including lookups that the
+    /// kernel granted.
     /// - Parameter add: adds to the nlookup and returns it.
-    /// - Returns: nil while lookups are left. Else none is granted any more, and the node may be freed; it
-    ///   was forgotten so many times more than it was looked up.
+    /// - Returns: nil while lookups are left. Otherwise no more are granted, and the node may be
+    ///   freed; the value is how many more times it was forgotten than looked up.
     public func forget(
         nodeid: UInt64, count: UInt64, add: (Int64) -> Int64
     ) -> Int64? {
         let granted = harvest(nodeid: nodeid) &- count
         guard add(Int64(truncatingIfNeeded: granted)) <= 0 else { return nil }
-        // From here on the kernel cache grants no more.
+        // From here on the kernel cache grants no more lookups.
         let left = add(Int64(truncatingIfNeeded: retire(nodeid: nodeid)))
         return left > 0 ? nil : -left
     }
@@ -335,14 +339,14 @@ public struct NodeHold: ~Copyable {
     }
 
     /// As `harvest`, and no further LOOKUP is granted until `nodeid` is published again: call it
-    /// when nlookup would drop to 0, and free the node only if this too returns 0.
+    /// when nlookup would drop to 0, and free the node only if this also returns 0.
     private func retire(nodeid: UInt64) -> UInt64 {
         cache?.harvest(nodeid: nodeid, retire: true) ?? 0
     }
 }
 
 extension stat {
-    /// Two that differ in anything have, but for one case in 2^32, different ones; never 0.
+    /// Different attributes have different ones, except in one case of 2^32; never 0.
     fileprivate var fingerprint: UInt32 {
         var sum: UInt64 = 0
         func mix(_ word: UInt64) {

@@ -5,8 +5,8 @@ import SystemPackage
 
 /// The directory of a mount's pinned maps, and the BPF file system above it.
 ///
-/// An instance is the directory that a cache has made, whatever its name is by now: that of a daemon whose
-/// mount is gone is renamed when another one is mounted there.
+/// An instance is a directory that a cache has created, whatever its current name: if a daemon's
+/// mount has ended, its directory is renamed when another mount takes its place.
 public final class PinDirectory: Sendable {
     public static let fileSystem = "/sys/fs/bpf"
     /// Where mounts have their directories.
@@ -27,13 +27,13 @@ public final class PinDirectory: Sendable {
 
     /// Removes the pins and the directory.
     func remove() {
-        // Not by name: somebody else's may be there in the next moment.
+        // Not by path: another daemon's directory may be there by now.
         for name in BPFObject.mapNames { unlinkat(directory.fd.rawValue, name, 0) }
-        // Which fails if it is somebody else's by now, and has pins.
+        // Fails if it is another daemon's by now, and has pins.
         if let path = try? Syscall.linkTarget(ofDescriptor: directory.fd) { rmdir(path.cString) }
     }
 
-    /// Gives the directory at `path` another name. Where there is none, does nothing.
+    /// Renames the directory at `path`. Does nothing if there is none.
     public static func rename(_ path: String, to new: String) throws(Errno) {
         guard Glibc.rename(path, new) == 0 || errno == ENOENT else {
             throw Errno(rawValue: errno)
@@ -51,7 +51,8 @@ public final class PinDirectory: Sendable {
             guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
                 throw .pinFailed(path: directory, Errno(rawValue: errno))
             }
-            // In the BPF file system all may make directories; who owns this one could replace the maps.
+            // Every user may create directories in a BPF file system; the owner of this one could
+            // replace the maps.
             var found = stat()
             guard lstat(directory, &found) == 0,
                 Syscall.isOwnDirectory(found, sharesSticky: true)
@@ -59,7 +60,7 @@ public final class PinDirectory: Sendable {
         }
     }
 
-    /// Removes the pins and the directory; what is not there is no error.
+    /// Removes the pins and the directory; missing ones are not an error.
     public static func remove(_ path: String) {
         for name in BPFObject.mapNames { unlink(path + "/" + name) }
         rmdir(path)

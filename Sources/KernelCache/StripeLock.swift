@@ -1,9 +1,9 @@
 import Glibc
 import SystemPackage
 
-/// A fixed set of mutexes that stand for many more keys: two keys may share one.
+/// A fixed set of mutexes for many more keys: two keys may share one.
 ///
-/// Deadlock rule: whoever needs several takes them by `withLocks`, which sorts them.
+/// To avoid deadlock, take several with `withLocks`, which sorts them.
 final class StripeLocks: @unchecked Sendable {
     // Safe to share: the storage is fixed for life and only pthread functions touch it.
     private let mutexes: UnsafeMutableBufferPointer<pthread_mutex_t>
@@ -12,7 +12,7 @@ final class StripeLocks: @unchecked Sendable {
 
     /// - Parameters:
     ///   - bits: 2^bits mutexes. More: fewer false waits, 40 bytes each.
-    ///   - isAbandoned: asked now and then by who waits: nobody wants what it is to do any more.
+    ///   - isAbandoned: polled while waiting: true if the operation is no longer needed.
     init(bits: Int, isAbandoned: @escaping @Sendable () -> Bool) {
         self.isAbandoned = isAbandoned
         shift = UInt64(64 - bits)
@@ -29,13 +29,13 @@ final class StripeLocks: @unchecked Sendable {
         mutexes.deallocate()
     }
 
-    /// Fibonacci hashing: neighbouring keys land on different stripes.
+    /// Fibonacci hashing: adjacent keys get different stripes.
     private func stripe(_ key: UInt64) -> Int {
         Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> shift)
     }
 
     /// Runs `body` with the lock of `key`.
-    /// - Throws: `EINTR` if the wait was given up; `body` has not run then.
+    /// - Throws: `EINTR` if the wait was given up; then `body` has not run.
     func withLock<R: ~Copyable>(
         _ key: UInt64, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -68,8 +68,8 @@ final class StripeLocks: @unchecked Sendable {
         return try body()
     }
 
-    /// Runs `body` with the lock of `key`, or without it if somebody has it for long.
-    /// - Parameter body: told whether it has the lock.
+    /// Runs `body` with the lock of `key`, or without it if it is held for long.
+    /// - Parameter body: its argument says whether it has the lock.
     func withLockUnlessHeld<R: ~Copyable>(
         _ key: UInt64, _ body: (_ isLocked: Bool) throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -82,10 +82,10 @@ final class StripeLocks: @unchecked Sendable {
         return try body(isLocked)
     }
 
-    /// Milliseconds that a reader waits for a lock. Longer: fewer answers that cannot be kept where many
-    /// meet, and a slower answer where somebody is held up.
+    /// Milliseconds for which a reader waits for a lock. Longer: under contention fewer answers
+    /// that cannot be kept, but slower answers where a change is blocked.
     private static let patience = 10
-    /// Milliseconds between two looks whether the wait is still wanted. Shorter: more wake-ups.
+    /// Milliseconds between two checks whether the wait is still needed. Shorter: more wake-ups.
     private static let interval = 100
 
     private func tryLock(_ index: Int) -> Bool { pthread_mutex_trylock(&mutexes[index]) == 0 }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// The kernels on which the tests of `scripts/kernel-matrix` have passed. On another one whose FUSE fits,
-/// acceleration works as far as BTF can tell.
+/// The kernels on which the tests of `scripts/kernel-matrix` have passed. On other kernels that
+/// fit, acceleration works as far as BTF can show.
 public enum TriedKernels {
     public static let series = ["6.1", "6.12", "7.2", "7.3"]
 
@@ -13,7 +13,7 @@ public enum TriedKernels {
         return series.contains(numbers.joined(separator: "."))
     }
 
-    /// The release of the kernel that runs.
+    /// The release of the running kernel.
     public static var running: String {
         var name = utsname()
         uname(&name)
@@ -22,7 +22,7 @@ public enum TriedKernels {
         }
     }
 
-    /// What is added to the line that says that acceleration works, on a kernel that is not tried.
+    /// Added to the line that says that acceleration works, on a kernel that is not tried.
     public static var hint: String {
         has(running) ? "" : "; Linux \(running) is not of a tried series (\(list))"
     }

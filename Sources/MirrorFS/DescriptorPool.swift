@@ -4,29 +4,30 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// The descriptors of all nodes: closes some that were not used lately when there are too many, or too
-/// many beside the files that programs have open. A node gets its file back by handle, or by name.
+/// The descriptors of all nodes: closes some that were not used lately when there are too many,
+/// alone or together with the files that programs have open. A node reopens its file by handle, or
+/// by name.
 ///
-/// A request that has asked a node for its descriptor may use it to the end. So nodes are marked
-/// first, and closed when all requests that were under way by then have ended, unless another one
-/// asked for them meanwhile.
+/// A request that has got a node's descriptor may use it until the request ends. So nodes are first
+/// marked, and then closed when all requests that were in progress have ended, unless another one
+/// has used them meanwhile.
 final class DescriptorPool: Sendable {
     private struct Source {
-        /// To open handles on; not `O_PATH`.
+        /// For opening handles; not `O_PATH`.
         let descriptor: Descriptor
         let mountID: Int32
     }
 
-    /// A file that is closed, and how to have it again.
+    /// A closed file, and how to reopen it.
     enum Parked {
         case handle(InodeHandle)
         /// On another mount than SOURCE's own.
         case guest(Guest)
-        /// By what `Origins` has.
+        /// By the name in `Origins`.
         case name
     }
 
-    /// By itself, or each node would be larger for it.
+    /// A separate object, because otherwise each node would be larger.
     final class Guest: Sendable {
         let handle: InodeHandle
         /// Of `MountPlaces`.
@@ -48,14 +49,14 @@ final class DescriptorPool: Sendable {
     private let forgetful = Mutex<[UInt64: Bool]>([:])
     private let source = Mutex<Source?>(nil)
     private let open = Atomic(0)
-    /// Open for programs: only they can close those.
+    /// Files that are open for programs: only these can close them.
     private let files = Atomic(0)
     private static let unlimited = Int(Int32.max)
     /// Of nodes.
     private let limit = Atomic(unlimited)
     /// Of nodes and files together.
     private let room = Atomic(unlimited)
-    /// With fewer nodes than this there is no pass: the last one could not close any.
+    /// No pass with fewer nodes than this: the last one could not close any.
     private let stuck = Atomic(0)
     private let isPassing = Atomic(false)
     private let spare = Mutex(makeSpare())
@@ -63,24 +64,24 @@ final class DescriptorPool: Sendable {
     /// Nodes that are open now.
     var openCount: Int { open.load(ordering: .relaxed) }
 
-    /// More than so many open nodes start a pass.
+    /// More open nodes than this start a pass.
     private var allowed: Int {
         let limit = limit.load(ordering: .relaxed)
         return max(
             min(limit, room.load(ordering: .relaxed) - files.load(ordering: .relaxed)), limit / 8)
     }
 
-    /// With more than so many open nodes no request begins during a pass.
+    /// With more open nodes than this no request begins during a pass.
     private var ceiling: Int {
         let allowed = allowed
         return allowed + allowed / 4
     }
 
-    /// Begins to limit the number of open nodes to about `limit`, and that of nodes and files to
-    /// about `room`. Once, before the first of `nodes` is inserted.
+    /// Starts to limit the number of open nodes to about `limit`, and that of nodes and files to
+    /// about `room`. Call it once, before the first of `nodes` is inserted.
     func start(_ nodes: NodeTable, root: FileDescriptor, limit: Int, room: Int) {
         self.nodes.withLock { $0 = NodesReference(table: nodes) }
-        // Not kept: the table has this, and this the guests.
+        // No strong references: the table owns this, and this owns the guests.
         guests.start { [unowned self, unowned nodes] in release($0, of: nodes) }
         self.limit.store(min(limit, Self.unlimited), ordering: .relaxed)
         self.room.store(min(room, Self.unlimited), ordering: .relaxed)
@@ -91,29 +92,30 @@ final class DescriptorPool: Sendable {
             let descriptor = Descriptor(owning: fd)
             let (handle, mountID) = try Syscall.handle(of: fd)
             guard !Self.forgets(fd) else { return }
-            // Where this is not permitted, handles are of no use.
+            // If this is not permitted, handles are useless.
             Syscall.close(try Syscall.open(handle, on: fd, flags: Flag.path))
             source.withLock {
                 $0 = Source(descriptor: descriptor, mountID: mountID)
             }
         } catch {
-            // Then files are opened again by name.
+            // Then files are reopened by name.
         }
     }
 
-    /// False for a file that cannot be opened again by its handle: it has none, or this process may not.
+    /// False for a file that cannot be reopened by its handle: it has none, or this process may
+    /// not.
     /// - Parameter guest: the device number if it is a guest.
     func hasHandle(_ fd: FileDescriptor, _ handle: InodeHandle?, guest: UInt64?) -> Bool {
         guard handle != nil, source.withLock({ $0 != nil }) else { return false }
         guard let guest else { return true }
         if let known = forgetful.withLock({ $0[guest] }) { return !known }
-        // A request to its daemon, so once for each.
+        // Sends a request to its daemon, so only once for each.
         let forgets = Self.forgets(fd)
         forgetful.withLock { $0[guest] = forgets }
         return !forgets
     }
 
-    /// FUSE gives handles, and finds by them only what its kernel side still has.
+    /// FUSE has handles, but finds by them only files that its kernel side still has.
     private static func forgets(_ fd: FileDescriptor) -> Bool {
         let type = try? DescriptorPath(fd).withPointer { (path) throws(Errno) in
             try Syscall.fileSystemType(path)
@@ -121,7 +123,7 @@ final class DescriptorPool: Sendable {
         return type == Syscall.fuseFileSystem
     }
 
-    /// How to have `fd`, the file of `node`, again when it is closed.
+    /// How to reopen `fd`, the file of `node`, after closing it.
     /// - Throws: `EOPNOTSUPP` if there is no way.
     func parked(_ node: NodeID, _ fd: FileDescriptor) throws(Errno) -> Parked {
         if origins.has(node) { return .name }
@@ -131,7 +133,7 @@ final class DescriptorPool: Sendable {
             ? .handle(handle) : .guest(Guest(handle, at: try places.note(mountID, fd)))
     }
 
-    /// - Throws: `ESTALE` if the file is gone.
+    /// - Throws: `ESTALE` if the file no longer exists.
     func open(_ parked: Parked, of node: Identified) throws(Errno) -> FileDescriptor {
         switch parked {
         case .guest(let guest): return try places.open(guest.handle, at: guest.place)
@@ -145,7 +147,7 @@ final class DescriptorPool: Sendable {
         throw .staleNFSFileHandle
     }
 
-    /// Opens what `open` needs, without the lock that it is called under.
+    /// Opens what `open` needs, before the lock that `open` is called under is taken.
     func openWay(to node: NodeID) throws(Errno) {
         guard origins.has(node), let nodes = nodes.withLock({ $0?.table }) else { return }
         try origins.openWay(to: node, nodes)
@@ -174,9 +176,10 @@ final class DescriptorPool: Sendable {
 
     func didOpen() { open.wrappingAdd(1, ordering: .relaxed) }
     func didClose() { open.wrappingSubtract(1, ordering: .relaxed) }
-    /// To be called before a file is opened for a program: beyond `room` the opener is refused, and what is
-    /// open already goes on.
-    /// - Parameter isDirectory: these are mostly open for a moment, and may have a little more.
+    /// Call this before a file is opened for a program: beyond `room` the open is refused, and
+    /// files that are already open stay open.
+    /// - Parameter isDirectory: directories are usually open for a short time, and may use a little
+    ///   more.
     /// - Throws: `ENFILE`.
     func admitFile(isDirectory: Bool = false) throws(Errno) {
         let room = room.load(ordering: .relaxed)
@@ -185,8 +188,8 @@ final class DescriptorPool: Sendable {
         }
     }
 
-    /// Runs `body`, which opens one for a moment, and if there is none left once more with one that was kept
-    /// for that.
+    /// Runs `body`, which opens a file for a short time; if no descriptor is left, runs it again
+    /// with one that was reserved for that.
     func withSpare(_ body: () throws(Errno) -> Void) throws(Errno) {
         do throws(Errno) {
             return try body()
@@ -210,8 +213,8 @@ final class DescriptorPool: Sendable {
     func didOpenFile() { files.wrappingAdd(1, ordering: .relaxed) }
     func didCloseFile() { files.wrappingSubtract(1, ordering: .relaxed) }
 
-    /// To be called before a request begins: holds it up while there are far too many open and a
-    /// pass is about to close some, or the process would run out of descriptors before it does.
+    /// Call this before a request begins: delays it while far too many nodes are open and a pass is
+    /// about to close some. Otherwise the process might run out of descriptors before that.
     @inline(__always)
     func admit(_ nodes: NodeTable) {
         if openCount > ceiling { waitForPass(nodes) }
@@ -219,14 +222,14 @@ final class DescriptorPool: Sendable {
 
     private func waitForPass(_ nodes: NodeTable) {
         trim(nodes)
-        // Not for ever: a pass ends only after the requests under way, and one may wait for long.
+        // With a limit: a pass ends only after the requests in progress, and one may wait for long.
         for _ in 0..<200 where isPassing.load(ordering: .sequentiallyConsistent) {
             if openCount <= ceiling { return }
             usleep(500)
         }
     }
 
-    /// Starts a pass over `nodes` if there are too many open. It runs on a thread of its own.
+    /// Starts a pass over `nodes` on a new thread if too many are open.
     @inline(__always)
     func trim(_ nodes: NodeTable) {
         if openCount > max(allowed, stuck.load(ordering: .relaxed)) { startPass(nodes) }
@@ -242,11 +245,11 @@ final class DescriptorPool: Sendable {
     }
 
     private func pass(over nodes: NodeTable) {
-        // Some more than needed, or the next pass would follow at once.
+        // More than needed, because otherwise the next pass would follow at once.
         let victims = nodes.idle(max(openCount - allowed / 4 * 3, 1))
         requests.wait()
         let parked = victims.count { $0.park() }
-        // Nor if all are in use or cannot be closed.
+        // Also prevents it if all are in use or cannot be closed.
         let further = openCount + limit.load(ordering: .relaxed) / 8
         stuck.store(parked == 0 ? further : 0, ordering: .relaxed)
         isPassing.store(false, ordering: .sequentiallyConsistent)

@@ -1,19 +1,18 @@
 import Syscall
 import SystemPackage
 
-/// Calls somebody at intervals, on a thread of its own. That sleeps without a limit while there is nothing
-/// to do.
+/// Calls a function at intervals, on a separate thread, which sleeps while there is nothing to do.
 final class Expiry: @unchecked Sendable {
     // Safe to share: guarded by `monitor`.
     private let monitor = Monitor()
     private var isStopped = false
     private var worker: Worker?
 
-    /// Once; without effect after `stop`.
+    /// Call it once; has no effect after `stop`.
     /// - Parameters:
-    ///   - isNeeded: false while there is nothing to do. When that changes, `wake` is to be called.
-    ///   - expire: called so many milliseconds after it was needed, or was called before.
-    /// - Throws: `EAGAIN` if there can be no more threads.
+    ///   - isNeeded: false while there is nothing to do. When that changes, call `wake`.
+    ///   - expire: called this number of milliseconds after it was needed, or after its last call.
+    /// - Throws: `EAGAIN` if no more threads can be created.
     func start(
         _ name: String, milliseconds: Int,
         while isNeeded: @escaping @Sendable () -> Bool = { true },

@@ -1,17 +1,17 @@
 import Glibc
 import Synchronization
 
-/// Tells when all requests that were under way at some moment have ended.
+/// Waits until all requests that are in progress have ended.
 ///
-/// Two counters, of which new requests take one and those before may have the other. As in the
-/// kernel's SRCU both are waited for, one after the other: a request may have looked which counter
-/// is the current one, and count itself only after that changed.
+/// Two counters: new requests use one, earlier ones may have used the other. As in the kernel's
+/// SRCU, `wait` waits for both, one after the other: a request may have read which counter
+/// is current, and increment it only after that has changed.
 final class GracePeriod: Sendable {
     private let current = Atomic(0)
     private let even = Atomic(0)
     private let odd = Atomic(0)
 
-    /// A request begins. Returns what `leave` wants.
+    /// A request begins. Returns the argument of `leave`.
     @inline(__always)
     func enter() -> Int {
         let phase = current.load(ordering: .sequentiallyConsistent) & 1
@@ -24,7 +24,7 @@ final class GracePeriod: Sendable {
         add(-1, to: phase)
     }
 
-    /// Waits until all requests under way have ended. Not to be called from one.
+    /// Waits until all requests in progress have ended. Do not call it from one.
     func wait() {
         for _ in 0..<2 {
             let old = current.load(ordering: .sequentiallyConsistent) & 1

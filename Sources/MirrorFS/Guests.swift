@@ -3,8 +3,8 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// The open nodes on other mounts than SOURCE's own. They are closed as soon as they are idle, or
-/// umount(8) would find the mount busy though nobody uses it.
+/// The open nodes on other mounts than SOURCE's own. They are closed as soon as they are idle;
+/// otherwise umount(8) would find an unused mount busy.
 final class Guests: Sendable {
     private struct State {
         var open: Set<NodeID> = []
@@ -12,8 +12,9 @@ final class Guests: Sendable {
         var isReleasing = false
     }
 
-    /// Milliseconds between two looks; what was not used between two is closed. Longer: umount(8) has to
-    /// wait longer. Shorter: what is used now and then is opened anew more often.
+    /// Milliseconds between two checks; nodes that were not used in between are closed. Longer:
+    /// umount(8) must wait longer. Shorter: files that are used occasionally are reopened more
+    /// often.
     private static let interval = 1_000
 
     private let state = Mutex(State())
@@ -40,7 +41,7 @@ final class Guests: Sendable {
                 while: { [self] in state.withLock { !$0.open.isEmpty } },
                 { [self] in release(state.withLock { Array($0.open) }) })
         } catch {
-            // They stay open, like all others; the next one tries again.
+            // They stay open, like all others; the next node tries again.
             state.withLock { $0.isReleasing = false }
         }
     }

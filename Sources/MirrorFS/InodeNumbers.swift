@@ -1,13 +1,13 @@
 import Glibc
 import Synchronization
 
-/// The inode numbers that the mount shows. It has one `st_dev`, and SOURCE may have several file systems,
-/// whose numbers coincide: tar(1) and cp(1) would take files of two for hard links of each other, and find(1)
-/// a directory for one that it has been in.
+/// The inode numbers that the mount shows. It has one `st_dev`, but SOURCE may have several file
+/// systems with equal numbers: tar(1) and cp(1) would take files of two of them for hard links, and
+/// find(1) a directory for one that it has already visited.
 ///
-/// Numbers of SOURCE's own file system are shown as they are. All others have the highest bit, which no file
-/// system uses: then 23 bits tell the file system, and 40 the file; or, where 40 do not suffice, a
-/// number is given out. Each is the same as long as the mount lives.
+/// Numbers of SOURCE's own file system are not changed. All others have the highest bit set, which
+/// no file system uses: then 23 bits identify the file system, and 40 the file; where 40 are too
+/// few, a number is assigned. Each number stays the same while the mount lasts.
 final class InodeNumbers: Sendable {
     private struct Key: Hashable {
         let device: UInt64
@@ -20,7 +20,7 @@ final class InodeNumbers: Sendable {
     }
 
     private static let foreign: UInt64 = 1 << 63
-    /// Set besides where the number was given out.
+    /// Also set if the number was assigned.
     private static let large: UInt64 = 1 << 62
     private static let inodeBits: UInt64 = 40
 
@@ -38,7 +38,7 @@ final class InodeNumbers: Sendable {
         device == own ? inode : translated(inode, device)
     }
 
-    /// `status` as it is shown.
+    /// `status` as the mount shows it.
     @inline(__always)
     func shown(_ status: stat) -> stat {
         let device = UInt64(status.st_dev)
@@ -53,7 +53,7 @@ final class InodeNumbers: Sendable {
             if inode >> Self.inodeBits == 0 {
                 let number = given.devices[device] ?? UInt64(given.devices.count + 1)
                 given.devices[device] = number
-                // 2^22 file systems below one SOURCE; beyond, each file has a number of its own.
+                // 2^22 file systems below one SOURCE; for more, each file is assigned a number.
                 if number >> 22 == 0 { return Self.foreign | number << Self.inodeBits | inode }
             }
             let key = Key(device: device, inode: inode)

@@ -1,8 +1,8 @@
 import Synchronization
 import Syscall
 
-/// Work that nobody waits for and that may have to wait itself: done in order, on a thread that there is
-/// only while there is some.
+/// Work that no request waits for but that may have to wait: done in order, on a thread that exists
+/// only while there is work.
 final class LateWork: Sendable {
     private struct Queue {
         var work: [@Sendable () -> Void] = []
@@ -24,7 +24,7 @@ final class LateWork: Sendable {
         do {
             try Worker(name) { [self] in run() }.detach()
         } catch {
-            // Whoever adds more tries again.
+            // The next addition tries again.
             queue.withLock { $0.isRunning = false }
         }
     }

@@ -3,13 +3,13 @@ import Glibc
 import Syscall
 import SystemPackage
 
-/// POSIX access control lists: extended attributes that the kernel reads and obeys (acl(5)).
+/// POSIX access control lists: extended attributes that the kernel reads and enforces (acl(5)).
 extension MirrorFS {
     private static let accessList = "system.posix_acl_access"
     private static let label = "security.selinux"
     private static let defaultList = "system.posix_acl_default"
 
-    /// False if SOURCE's file system has no such lists, or is mounted without.
+    /// False if SOURCE's file system has no such lists, or is mounted without them.
     var keepsAccessControlLists: Bool {
         guard let root = nodes.node(rootNodeID) else { return false }
         do throws(Errno) {
@@ -23,13 +23,14 @@ extension MirrorFS {
         }
     }
 
-    /// The error to answer GETXATTR with.
+    /// The error with which to reply to GETXATTR.
     ///
-    /// A file system below SOURCE may have no lists where SOURCE's own has them, and a permission
-    /// check fails with whatever the kernel cannot read a list for: there, no list is none.
+    /// A file system below SOURCE may not support lists although SOURCE's own does, and permission
+    /// checks fail with the error for which the kernel cannot read a list: there, the error is that
+    /// no list exists.
     ///
-    /// Without SELinux a label that is not there is not supported: ls(1) asks each file for one until it
-    /// is told so, by a request each, since no cache of the kernel's keeps extended attributes.
+    /// Without SELinux, a missing label is reported as not supported: otherwise ls(1) requests the
+    /// label of each file, since the kernel does not cache extended attributes.
     func readingFailed(_ error: Errno, of name: UnsafePointer<CChar>) -> Errno {
         switch error {
         case .notSupported where isAccessControlList(name): .noData
@@ -42,10 +43,10 @@ extension MirrorFS {
         strcmp(name, Self.accessList) == 0 || strcmp(name, Self.defaultList) == 0
     }
 
-    /// Takes the set-group-ID bit away after SETXATTR of `name`, where SOURCE would have for the
-    /// caller but not for the daemon: a new list clears it unless the caller is in the file's group
-    /// (posix_acl_update_mode of fs/posix_acl.c). The kernel asks for it by
-    /// `FUSE_SETXATTR_ACL_KILL_SGID`, which libfuse 3.14 does not hand on.
+    /// Clears the set-group-ID bit after SETXATTR of `name`, where SOURCE would have done so for
+    /// the caller but not for the daemon: a new list clears it unless the caller is in the file's
+    /// group (posix_acl_update_mode of fs/posix_acl.c). The kernel requests this with
+    /// `FUSE_SETXATTR_ACL_KILL_SGID`, which libfuse 3.14 does not pass on.
     func listWasSet(
         _ context: RequestContext, _ node: Node, _ name: UnsafePointer<CChar>
     ) throws(Errno) {

@@ -12,15 +12,15 @@ extension MirrorFS {
         let node = try node(id)
         var scope: ChangeScope = []
         if changes.size != nil { scope.insert(.data) }
-        // With them go access control lists and capabilities.
+        // Access control lists and capabilities change with them.
         if changes.mode != nil || changes.uid != nil || changes.gid != nil {
             scope.insert(.xattrs)
         }
         return try change(node, scope) { () throws(Errno) in
-            // The owner first: chown(2) clears set-id bits, chmod(2) may set them. No change at all is
-            // a chown(2) that changes neither id: it moves the ctime.
+            // The owner first: chown(2) clears set-id bits, chmod(2) may set them. A request
+            // without changes is a chown(2) that changes neither id: it changes the ctime.
             if changes.uid != nil || changes.gid != nil || changes.isEmpty {
-                // What the file takes goes to another's quota.
+                // The file's usage is charged to another quota.
                 try ownership.withinLimits(context) { () throws(Errno) in
                     try Syscall.changeOwner(
                         node.fd, uid: changes.uid ?? uid_t.max, gid: changes.gid ?? gid_t.max)
@@ -38,7 +38,7 @@ extension MirrorFS {
                     node.fd, access: timespec(changes.accessTime),
                     modification: timespec(changes.modificationTime))
             }
-            // Not to be kept: older kernels apply it whatever else they were told meanwhile.
+            // Not to be kept: older kernels apply it whatever notifications they got meanwhile.
             return Attributes(try status(node.fd))
         }
     }
@@ -62,7 +62,7 @@ extension MirrorFS {
     public func access(
         _ context: RequestContext, node id: NodeID, mask: Int32
     ) throws(Errno) {
-        // Only without default_permissions; and not by access(2), which would judge the daemon.
+        // Only without default_permissions; not with access(2), which would check the daemon.
         let status = try Syscall.status(try node(id).fd)
         let wanted = mode_t(truncatingIfNeeded: mask) & 0o7
         if context.uid == 0 {
@@ -101,7 +101,7 @@ extension MirrorFS {
         return try publishStatistics(of: node).statistics
     }
 
-    /// - Returns: whether the kernel has answered with the ones before.
+    /// - Returns: whether the kernel has answered with the previous ones.
     private func refreshStatistics(of id: NodeID) -> Bool? {
         let token = requestBegins()
         defer { requestEnds(token) }
@@ -122,7 +122,7 @@ extension MirrorFS {
 }
 
 extension timespec {
-    /// As utimensat(2) wants it.
+    /// In the form that utimensat(2) expects.
     fileprivate init(_ time: AttributeChanges.Time?) {
         switch time {
         case nil: self = Syscall.timeOmitted

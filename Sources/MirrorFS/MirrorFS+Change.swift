@@ -10,11 +10,11 @@ struct Place {
     let name: UnsafePointer<CChar>
 }
 
-/// The one place through which SOURCE changes: first the maps forget everything that the change
-/// concerns, then SOURCE changes, then the request is answered. Between the first and the last step
-/// nobody else can publish, because the locks of all of it are held.
+/// All changes of SOURCE go through these functions: they revoke everything that the change
+/// concerns, change SOURCE, and then reply. In between no other thread can publish,
+/// because all locks concerned are held.
 extension MirrorFS {
-    /// Changes one file: its attributes, and what `scope` says besides.
+    /// Changes one file: its attributes, and what is in `scope`.
     /// - Parameter body: changes SOURCE.
     func change<R>(
         _ node: Node, _ scope: ChangeScope, _ body: () throws(Errno) -> R
@@ -22,23 +22,23 @@ extension MirrorFS {
         try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
             compare(hold, node)
             hold.begin(scope, nodeid: node.id, &node.versions)
-            // An interrupted request outlives its node; the file may have a new one by now.
+            // An interrupted request may outlive its node; the file may have a new one by now.
             if !node.isKnown.load(ordering: .relaxed), let current = nodes.node(node.identity) {
                 hold.begin(scope, nodeid: current.id, &current.versions)
             }
             let result = try body()
-            // Asked for again at once. A failure only means: not cached.
+            // They will be requested again soon. A failure only means that they are not cached.
             if coherence.isAccelerated { _ = try? publish(hold, node) }
             return result
         }
     }
 
-    /// Changes names: of `places`, with their directories' attributes, those of what the places
-    /// name before (link count, ctime), and those of `others`.
+    /// Changes the names at `places`, with the attributes of their directories, of the files that
+    /// they lead to before (link count, ctime), and of `others`.
     /// - Parameters:
     ///   - body: changes SOURCE.
-    ///   - then: runs with the names still held but no node: to `find` what was made.
-    ///   - scope: what changes of a file that a place names, besides its attributes.
+    ///   - then: runs with the names still held but no node, to `find` what was created.
+    ///   - scope: what changes of a file at a place, besides its attributes.
     ///   - removing: the place whose file loses this name.
     func change<M, R>(
         _ places: [Place], and others: [Node] = [],
@@ -47,8 +47,8 @@ extension MirrorFS {
         then: (borrowing NameHold, M) throws(Errno) -> R
     ) throws(Errno) -> R {
         try withNames(of: places) { (names) throws(Errno) -> R in
-            // By identity and not by node: a file without a node has a lock, too, and could get a
-            // node by another name at any moment.
+            // By identity, not by node: a file without a node also has a lock, and could get a node
+            // by another name at any moment.
             var concerned = others.map { ($0.identity, ChangeScope()) }
             for place in places {
                 concerned.append((place.directory.identity, .names))
@@ -76,7 +76,8 @@ extension MirrorFS {
                 }
                 removal?.endLater(self)
                 if coherence.isAccelerated {
-                    // Directories are asked for again at once. A failure only means: not cached.
+                    // Directories will be requested again soon. A failure only means that they are
+                    // not cached.
                     for place in places { _ = try? publish(hold, place.directory) }
                 }
                 return made
@@ -96,7 +97,7 @@ extension MirrorFS {
         }
     }
 
-    /// Makes `place` and returns its entry.
+    /// Creates `place` and returns its entry.
     func make(
         _ place: Place, and others: [Node] = [], _ body: () throws(Errno) -> Void
     ) throws(Errno) -> Entry {
@@ -110,7 +111,7 @@ extension MirrorFS {
         let node: Node
         let directory: NodeID
 
-        /// It has not come to that.
+        /// The name was not removed.
         func end(_ hold: borrowing NodeHold) {
             hold.endRemoval(nodeid: node.id, &node.versions)
         }
@@ -124,7 +125,7 @@ extension MirrorFS {
         }
     }
 
-    /// - Parameter held: the files of which `hold` is.
+    /// - Parameter held: the files that `hold` locks.
     private func beginRemoval(
         _ hold: borrowing NodeHold, of place: Place, _ held: [Identity]
     ) -> Removal? {
@@ -137,18 +138,18 @@ extension MirrorFS {
         return Removal(node: node, directory: place.directory.id)
     }
 
-    /// Notices a change behind the mount, which the change to come would hide.
+    /// Detects a change behind the mount, which the following change would hide.
     private func compare(_ hold: borrowing NodeHold, _ node: Node) {
         guard coherence.isAccelerated, let status = try? Syscall.status(node.fd) else { return }
         hold.compare(status, &node.versions)
     }
 
-    /// The file that `place` names; nil if none.
+    /// The attributes of the file at `place`; nil if there is none.
     private func status(of place: Place) throws(Errno) -> stat? {
         do throws(Errno) {
             return try Syscall.status(at: place.directory.fd, place.name)
         } catch {
-            // After any other failure there may be a file, whose attributes would stay in the maps.
+            // With any other failure there may be a file, whose attributes would stay in the maps.
             if error == .noSuchFileOrDirectory { return nil }
             throw error
         }

@@ -4,10 +4,10 @@ import Syscall
 import SystemPackage
 
 extension MirrorFS {
-    /// The flags of a file (chattr(1)), and of them `struct fsxattr`. Nothing else goes through:
-    /// most requests mean a device, a descriptor or memory of the caller's.
+    /// The flags of a file (chattr(1)), and those in `struct fsxattr`. Nothing else is passed on:
+    /// most commands refer to a device, or to a descriptor or memory of the caller.
     ///
-    /// Who may set them is the kernel's to check (fileattr_set_prepare, fs/ioctl.c; Linux 5.13).
+    /// The kernel checks who may set them (fileattr_set_prepare, fs/ioctl.c; Linux 5.13).
     public func control(
         _ context: RequestContext, node id: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
         into output: UnsafeMutableRawBufferPointer
@@ -43,11 +43,11 @@ extension MirrorFS {
     ) throws(Errno) {
         guard input.count >= size, let base = input.baseAddress else { throw .invalidArgument }
         let node = try node(id)
-        // Some file systems show a flag as an extended attribute, too (btrfs.compression).
+        // Some file systems also show a flag as an extended attribute (btrfs.compression).
         try change(node, .xattrs) { () throws(Errno) in
             try withOpen(node) { (fd) throws(Errno) in
-                // A project's quota is charged, and ext4 asks for CAP_SYS_RESOURCE to journal data,
-                // which the kernel has not checked.
+                // A project's quota is charged, and ext4 requires CAP_SYS_RESOURCE for journalling
+                // data, which the kernel has not checked.
                 try ownership.withinLimits(context) { () throws(Errno) in
                     try Syscall.control(
                         fd, command: command, argument: UnsafeMutableRawPointer(mutating: base))
@@ -56,8 +56,9 @@ extension MirrorFS {
         }
     }
 
-    /// Opens `node` for `body`; the kernel's own requests come with a handle that means nothing else.
-    /// - Throws: `ENOTTY` for what is neither a file nor a directory: opening it may have effects.
+    /// Opens `node` for `body`; the kernel's own requests have a handle that is used for nothing
+    /// else.
+    /// - Throws: `ENOTTY` if it is neither a file nor a directory: opening it may have effects.
     private func withOpen(
         _ node: Node, _ body: (FileDescriptor) throws(Errno) -> Void
     ) throws(Errno) {

@@ -4,8 +4,9 @@ import KernelCache
 import Syscall
 import SystemPackage
 
-/// Handles are plain descriptors, or reserved, and offsets those of SOURCE (`d_off`): nothing is kept
-/// between requests, so names may come and go while a directory is read, as getdents64(2) allows.
+/// Handles are plain descriptors, or reserved, and offsets are SOURCE's (`d_off`). Nothing is kept
+/// between requests, so names may be added and removed while a directory is read, as getdents64(2)
+/// allows.
 extension MirrorFS {
     public func openDirectory(
         _ context: RequestContext, node id: NodeID, flags: Int32
@@ -16,8 +17,9 @@ extension MirrorFS {
         let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
         var file = OpenFile(handle: handle(owning: fd))
         guard coherence.keepsPages, node.isCached else { return file }
-        // The kernel's own listing is as exact as its attributes: it compares the modification time
-        // at each start, which it asks for. What does not move that (a new parent) moves the version.
+        // The kernel's own listing is as exact as its attributes: at each start it requests and
+        // compares the modification time. What does not change that (a new parent) changes the
+        // version.
         file.cachesEntries = true
         file.keepsCache =
             (try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
@@ -33,8 +35,8 @@ extension MirrorFS {
         into entries: inout DirectoryBuffer
     ) throws(Errno) {
         let node = try node(id)
-        // An entry of 24 bytes from SOURCE takes 32 in the reply, all others less than that ratio:
-        // what is read fits, and the position is right for the next request without a seek.
+        // An entry of 24 bytes from SOURCE takes 32 in the reply; all others have a smaller ratio.
+        // So what is read fits, and the position is right for the next request without a seek.
         let size = entries.capacity / 4 * 3
         try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
             entries.append(
@@ -64,7 +66,8 @@ extension MirrorFS {
                 if !fits { forget(node: found.nodeID, count: 1) }
                 return fits
             } catch {
-                // Removed meanwhile: not listed. Else listed, and its LOOKUP will say what is wrong.
+                // Removed meanwhile: not listed. Otherwise listed; a LOOKUP of it will return the
+                // error.
                 if error == .noSuchFileOrDirectory { return true }
                 return entries.append(
                     name: entry.name, inode: numbers.shown(entry.inode, on: node.identity.device),
@@ -86,7 +89,7 @@ extension MirrorFS {
     }
 
     /// Reads entries from `offset` on, about `size` bytes, until `body` returns false.
-    /// - Throws: `EINVAL` if not even one fits, as getdents64(2).
+    /// - Throws: `EINVAL` if not even one fits, as getdents64(2) does.
     private func forEachEntry(
         _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int,
         _ body: (DirectoryEntry) throws(Errno) -> Bool

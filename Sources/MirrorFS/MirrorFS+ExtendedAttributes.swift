@@ -26,7 +26,7 @@ extension MirrorFS {
             }
         }
         guard coherence.usesNativeCaches, isAccessControlList(name) else { return try answer() }
-        // The kernel keeps lists, too.
+        // The kernel also keeps lists.
         return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             hold.hold(&node.versions)
             defer { hold.endUnlocked(nodeid: id) }
@@ -38,7 +38,7 @@ extension MirrorFS {
         _ context: RequestContext, of id: NodeID, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         let node = try node(id)
-        // What is published is the whole list, and only if all may see the whole.
+        // Publishes the whole list, and only if every caller may see all of it.
         try? publishAnswer(node, .extendedAttributeNames, XattrName.keepsList) {
             (path, buffer) throws(Errno) in
             try Syscall.extendedAttributeNames(of: path, into: buffer)
@@ -48,7 +48,7 @@ extension MirrorFS {
         }
     }
 
-    /// Publishes what `body` finds, also an error, if it is short and `keeps` says that only the
+    /// Publishes the result of `body`, even an error, if it is short and `keeps` says that only the
     /// daemon can change it.
     private func publishAnswer(
         _ node: Node, _ question: CachedQuestion,
@@ -67,7 +67,7 @@ extension MirrorFS {
                     let found = UnsafeRawBufferPointer(rebasing: bytes[..<count])
                     return keeps(.success(found)) ? CachedReply(found) : nil
                 } catch {
-                    // Others may pass, and ERANGE says that it is not short.
+                    // Other errors may be temporary, and ERANGE means that it is not short.
                     guard error == .noData || error == .notSupported, keeps(.failure(error)) else {
                         return nil
                     }
@@ -118,8 +118,8 @@ extension MirrorFS {
     }
 }
 
-/// Which extended attributes change by nobody but the daemon, so that the kernel may answer for
-/// them. Others have a life of their own: file systems make some up (btrfs., ceph.), and integrity
+/// Which extended attributes only the daemon changes, so that the kernel may answer for them.
+/// Others change by themselves: file systems generate some (btrfs., ceph.), and integrity
 /// measurement rewrites its own when a file is closed.
 private struct XattrName {
     private let name: UnsafePointer<CChar>
@@ -130,7 +130,7 @@ private struct XattrName {
 
     private static let namespaces = ["user.", "trusted.", "security.", "system.posix_acl_"]
     private static let alive = ["security.ima", "security.evm"]
-    /// Any write takes it away, without a change of its own.
+    /// Any write removes it, without a separate change.
     private static let capability = "security.capability"
 
     func keeps(_ found: Result<UnsafeRawBufferPointer, Errno>) -> Bool {
@@ -145,7 +145,8 @@ private struct XattrName {
         guard case .success(let names) = found else { return true }
         return !names.split(separator: 0).contains { name in
             (alive + [capability]).contains { name.elementsEqual($0.utf8) }
-                // Not for everybody to see; read by somebody who may not, they are not in the list.
+                // Not visible to every caller; the list of an unprivileged caller does not have
+                // them.
                 || name.starts(with: "trusted.".utf8)
         }
     }

@@ -8,7 +8,7 @@ extension MirrorFS {
     public func open(
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
-        // For good: the kernel asks once.
+        // Permanent: the kernel sends it only once.
         if options.opensInKernel { throw .noFunction }
         try nodes.descriptors.admitFile()
         let node = try node(id)
@@ -25,13 +25,13 @@ extension MirrorFS {
             return file
         }
         var file = OpenFile(handle: handle(owning: fd))
-        // What was only read has nothing to flush.
+        // A file that was only read has nothing to flush.
         file.skipsFlush = flags & O_ACCMODE == O_RDONLY
         file.keepsCache = !coherence.isAccelerated && keepsPages(of: node)
         return file
     }
 
-    /// Whether the kernel's pages are of the file as it is.
+    /// Whether the kernel's pages are those of the current file.
     private func keepsPages(of node: Node) -> Bool {
         guard coherence.keepsPages, node.isTold else { return false }
         let isKept = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
@@ -41,7 +41,8 @@ extension MirrorFS {
         return isKept ?? false
     }
 
-    /// As the kernel will open `node` by itself from now on; nil for what it leaves to the daemon.
+    /// The reply that lets the kernel open `node` by itself from now on; nil if the daemon must do
+    /// so.
     private func reserve(_ node: Node, flags: Int32) -> OpenFile? {
         if coherence.fileMax < 0 || !node.isCached { return nil }
         return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) -> OpenFile? in
@@ -60,7 +61,7 @@ extension MirrorFS {
         }
     }
 
-    /// Runs `body` with a descriptor for `handle`: its own, or for a reserved one another that is
+    /// Runs `body` with a descriptor for `handle`: its own or, for a reserved handle, one that is
     /// opened for reading meanwhile.
     func withDescriptor<R>(
         _ node: Node, _ handle: FileHandle, flags: Int32 = 0,
@@ -72,7 +73,7 @@ extension MirrorFS {
         return try body(fd)
     }
 
-    /// The handle of what a program has opened, until `close`.
+    /// The handle of a file that a program has opened, until `close`.
     func handle(owning fd: FileDescriptor) -> FileHandle {
         nodes.descriptors.didOpenFile()
         return FileHandle(fd)
@@ -84,9 +85,9 @@ extension MirrorFS {
         nodes.descriptors.didCloseFile()
     }
 
-    /// Runs `body` with the descriptor of a file that is open for writing; one that the kernel opened by
-    /// itself is opened meanwhile.
-    /// - Throws: `EBADF` for a handle that a program has given out: it is for reading.
+    /// Runs `body` with the descriptor of a file that is open for writing; a file that the kernel
+    /// opened by itself is opened meanwhile.
+    /// - Throws: `EBADF` for a handle from a BPF program, which is only for reading.
     private func withWritable<R>(
         _ node: Node, _ handle: FileHandle, flags: Int32 = O_WRONLY,
         _ body: (FileDescriptor) throws(Errno) -> R
@@ -113,8 +114,8 @@ extension MirrorFS {
             do throws(Errno) {
                 return try Syscall.open(path, flags: flags)
             } catch {
-                // A file that may only grow (chattr +a) wants the flag; see `write`. And without
-                // privileges O_NOATIME is for the owner alone.
+                // An append-only file (chattr +a) requires the flag; see `write`. And without
+                // privileges, only the owner may use O_NOATIME.
                 guard error == .notPermitted, appends || flags & Flag.noAccessTime != 0 else {
                     throw error
                 }
@@ -132,7 +133,7 @@ extension MirrorFS {
         let flags = O_WRONLY | (appends ? O_APPEND : 0)
         return try withWritable(node, handle, flags: flags) { (fd) throws(Errno) in
             try change(node, .data) { () throws(Errno) in
-                // A file that may only grow: pwrite(2) would append instead.
+                // An append-only file: pwrite(2) would append instead.
                 if !appends, try Syscall.openFlags(fd) & O_APPEND != 0 { throw .notPermitted }
                 return try changingData(context, node) { () throws(Errno) in
                     try source.write(to: fd, at: offset, appends: appends)
@@ -154,8 +155,8 @@ extension MirrorFS {
     public func release(node id: NodeID, handle: FileHandle) {
         if ReservedHandle.contains(handle) { return }
         guard coherence.isCaching, let node = nodes.node(id) else { return close(handle) }
-        // Closing changes attributes: XFS frees what it allocated ahead, in older kernels also when
-        // the descriptor only reads. A failure only means: not cached.
+        // Closing changes attributes: XFS frees preallocated blocks, in older kernels even for a
+        // read-only descriptor. A failure only means that they are not cached.
         _ = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             hold.revoke(nodeid: id, &node.versions)
             close(handle)
@@ -167,8 +168,8 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, handle: FileHandle, dataOnly: Bool
     ) throws(Errno) {
         let node = try node(id)
-        // Also allocates and frees. Not under the node's lock, since it may take long: only
-        // attributes change, and whoever sees new ones has published them.
+        // Also allocates and frees blocks. Not under the node's lock, since it may take long: only
+        // attributes change, and new ones are published before they are returned.
         defer { touched(node) }
         try withDescriptor(node, handle) { (fd) throws(Errno) in
             try Syscall.sync(fd, dataOnly: dataOnly)

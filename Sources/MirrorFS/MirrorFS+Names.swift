@@ -88,7 +88,8 @@ extension MirrorFS {
             try Syscall.rename(
                 at: old.directory.fd, name, to: new.directory.fd, newName, flags: flags)
         }
-        // A directory in another place has another "..", which no modification time tells of.
+        // A directory with a new parent has a new "..", which does not change the modification
+        // time.
         let moves = old.directory.id != new.directory.id
         let scope = { (status: stat) -> ChangeScope in
             moves && status.st_mode & S_IFMT == S_IFDIR ? .names : []
@@ -97,7 +98,7 @@ extension MirrorFS {
         try change([old, new], scope: scope, removing: replaces ? new : nil) {
             () throws(Errno) in
             try pinTarget(of: new)
-            // What stays at the old name is a file that this makes.
+            // Without it, the old name would lead to a file that this creates.
             if flags & Syscall.renameWhiteout == 0 {
                 try ownership.withinLimits(context, rename)
             } else {
@@ -113,8 +114,8 @@ extension MirrorFS {
     ) throws(Errno) -> (entry: Entry, file: OpenFile) {
         if !options.opensInKernel { try nodes.descriptors.admitFile() }
         let place = Place(directory: try node(parent), name: name)
-        // A symlink may have appeared in SOURCE since the kernel looked: it is not for the daemon
-        // to follow.
+        // A symlink may have been created in SOURCE since the kernel's lookup: the daemon must not
+        // follow it.
         let flags = Flag.forSource(flags) | O_CREAT | O_NOFOLLOW | options.accessTimes.flag
         let scope = { (_: stat) -> ChangeScope in flags & O_TRUNC != 0 ? .data : [] }
         return try change([place], scope: scope) { () throws(Errno) in
@@ -126,7 +127,7 @@ extension MirrorFS {
             do throws(Errno) {
                 let entry = try find(names, place.directory, name, made: true)
                 if options.opensInKernel {
-                    // RELEASE will not come.
+                    // There will be no RELEASE.
                     Syscall.close(fd)
                     return (entry, OpenFile(handle: ReservedHandle.unopened))
                 }
@@ -146,9 +147,10 @@ extension MirrorFS {
         return nodes.node(Identity(status))
     }
 
-    /// Before the file that `place` names may lose its last name: from then on only a descriptor
+    /// Call this before the file at `place` may lose its last name: from then on only a descriptor
     /// keeps it. The caller holds the names of the directory.
-    /// - Throws: what opening it throws, `EMFILE` for one: whoever has it open must not lose it.
+    /// - Throws: what opening it throws, such as `EMFILE`: programs that have it open must not lose
+    ///   it.
     private func pinTarget(of place: Place) throws(Errno) {
         guard let status = try? Syscall.status(at: place.directory.fd, place.name) else { return }
         try nodes.node(Identity(status))?.pin()

@@ -3,21 +3,21 @@ import Glibc
 import Syscall
 import SystemPackage
 
-/// What SOURCE's kernel would have done or hidden for the caller, and does not for the daemon, which
-/// is privileged. Privileged callers are those with uid 0: FUSE does not tell their capabilities.
+/// What SOURCE's kernel would do or hide for the caller, but not for the daemon, which
+/// is privileged. Callers with uid 0 count as privileged: FUSE does not pass capabilities.
 extension MirrorFS {
-    /// Runs `body`, which changes the data or size of `node`, under the caller's limits, and so that
-    /// the set-group-ID bit goes where SOURCE would take it from the caller. When it does differs
-    /// between kernels and file systems (setattr_should_drop_sgid of fs/attr.c; Linux 6.1 does not where
-    /// a hole is punched behind the end), so SOURCE is to decide.
+    /// Runs `body`, which changes the data or size of `node`, under the caller's limits, and so
+    /// that the set-group-ID bit is cleared where SOURCE would clear it for the caller. The rules
+    /// differ between kernels and file systems (setattr_should_drop_sgid of fs/attr.c; Linux 6.1
+    /// does not clear it if a hole is punched beyond the end), so SOURCE must decide.
     ///
-    /// The kernel has cleared it already where the group may execute, and the set-user-ID bit always
+    /// The kernel has already cleared it if the group may execute, and always the set-user-ID bit
     /// (fuse_setattr of fs/fuse/dir.c). The caller holds the node.
     func changingData<R>(
         _ context: RequestContext, _ node: Node, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
         if context.isWriteback {
-            // Whoever wrote to the mapping is not known: the limits are the owner's.
+            // The writer of a mapping is not known: the owner's limits apply.
             let status = try Syscall.status(node.fd)
             let owner = RequestContext(uid: status.st_uid, gid: status.st_gid)
             return try ownership.withinLimits(owner, body)
@@ -27,16 +27,16 @@ extension MirrorFS {
         return try ownership.asStranger(context, body)
     }
 
-    /// chmod(2). Before somebody who is not privileged writes, the kernel has the set-user-ID and
-    /// set-group-ID bits taken. Of a file of another user a daemon without privileges cannot; SOURCE takes
-    /// them from it with the write.
+    /// chmod(2). Before a write by an unprivileged caller, the kernel requests that the set-user-ID
+    /// and set-group-ID bits be cleared. An unprivileged daemon cannot do this for another user's
+    /// file; SOURCE clears them with the write.
     func changeMode(of node: Node, to mode: mode_t) throws(Errno) {
         do throws(Errno) {
             try DescriptorPath(node.fd).withPointer { (path) throws(Errno) in
                 try Syscall.changeMode(at: .workingDirectory, path, to: mode)
             }
         } catch {
-            // The kernel lets nobody else change the mode of another's file.
+            // The kernel lets no other caller change the mode of another user's file.
             guard error == .notPermitted, !ownership.canSwitch,
                 let status = try? Syscall.status(node.fd), status.st_uid != geteuid(),
                 status.st_mode & 0o7777 & ~mode & ~(S_ISUID | S_ISGID) == 0,
@@ -74,7 +74,7 @@ extension MirrorFS {
         if context.uid == 0 {
             return try Syscall.extendedAttributeNames(of: path, into: buffer)
         }
-        // XATTR_LIST_MAX: no list is longer. The reply is in the other slot.
+        // XATTR_LIST_MAX: the maximum of a list. The reply is in the other slot.
         let all = try Syscall.threadBuffer(slot: 1, size: 65_536)
         let count = try Syscall.extendedAttributeNames(of: path, into: all)
         var used = 0

@@ -35,8 +35,8 @@ extension MirrorFS {
         return .bytes(count)
     }
 
-    /// Whether reading may move the access time, of which the kernel must be told before the reply:
-    /// the rule of `relatime` (mount(8)).
+    /// Whether reading may change the access time, of which the kernel must be notified before the
+    /// reply: the rule of `relatime` (mount(8)).
     private func movesAccessTime(_ node: Node) -> Bool {
         guard options.accessTimes != .none, coherence.usesNativeCaches,
             let status = try? Syscall.status(node.fd)
@@ -46,10 +46,10 @@ extension MirrorFS {
             || access.tv_sec < time(nil) - 24 * 3600
     }
 
-    /// Reads, and lets the kernel answer the same from now on.
+    /// Reads, and lets the kernel answer the same READ from now on.
     ///
-    /// The version is taken before and compared after: SOURCE is read without the lock, which a slow
-    /// disk would hold for long.
+    /// The version is read before and compared after: SOURCE is read without the lock, because a
+    /// slow disk would hold it for long.
     private func readPublishing(
         _ node: Node, _ fd: FileDescriptor, _ offset: Int64,
         into buffer: UnsafeMutableRawBufferPointer
@@ -57,8 +57,8 @@ extension MirrorFS {
         let version = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             hold.isLocked ? node.versions.version : 0
         }
-        // Whole blocks. What the kernel wants for its page cache is; of the rest (O_DIRECT) the
-        // blocks around it are read.
+        // Reads whole blocks. Requests for the page cache already are; for others (O_DIRECT) the
+        // surrounding blocks are read.
         let skip = Int(offset & Int64(Self.blockSize - 1))
         let isWhole = skip == 0 && buffer.count & (Self.blockSize - 1) == 0
         let whole =
@@ -75,7 +75,7 @@ extension MirrorFS {
                 status.st_mode & S_IFMT == S_IFREG,
                 status.st_size <= coherence.fileMax
             else { return }
-            // A part of a block counts only if the file ends in it.
+            // A partial block is valid only if the file ends in it.
             let isEnd = offset - Int64(skip) + Int64(count) == Int64(status.st_size)
             let complete = isEnd ? count : count & ~(Self.blockSize - 1)
             hold.publishData(

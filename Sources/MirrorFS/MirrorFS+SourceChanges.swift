@@ -4,21 +4,21 @@ import KernelCache
 import Syscall
 import SystemPackage
 
-/// What is done about changes that others make in SOURCE.
+/// How changes that others make in SOURCE are handled.
 public enum SourceChanges: Sendable, Equatable {
     /// There are none: nothing is done.
     case none
-    /// They are watched, and show as soon as they are told.
+    /// They are watched, and visible as soon as their event is handled.
     case watch
-    /// Nothing cached becomes older than so many milliseconds.
+    /// Nothing cached becomes older than this.
     case ttl(milliseconds: Int)
 }
 
-/// Changes behind the mount: the watcher's thread, or the timer's, comes in here. It holds no lock but
-/// those of `Coherence`, and calls nobody back: the kernel's pages are dropped on another thread.
+/// Changes behind the mount, called on the watcher's or the timer's thread. Takes only the locks of
+/// `Coherence`, and does not wait for the kernel: its pages are dropped on another thread.
 extension MirrorFS {
-    /// Begins to follow the changes that others make in SOURCE. Once, and before the first request
-    /// can be answered from the kernel cache.
+    /// Starts to follow the changes that others make in SOURCE. Call it once, before the first
+    /// request can be answered from the kernel cache.
     ///
     /// - Parameters:
     ///   - watcher: of SOURCE, for `SourceChanges.watch`.
@@ -40,7 +40,7 @@ extension MirrorFS {
                 take($0, dropper)
             }
         case .ttl(let milliseconds):
-            // Without the maps nothing is kept but by time-outs.
+            // Without the maps, what is kept ends with its time-out.
             guard coherence.isAccelerated else { return }
             try expiry.start("expire", milliseconds: milliseconds) { [unowned self] in
                 dropEverything(dropper)
@@ -67,20 +67,20 @@ extension MirrorFS {
             let name = change.name, let directory = void(subject)
         {
             drop(name, in: directory, dropper)
-            // Of a removed directory itself inotify tells nothing, as long as it is open.
+            // inotify does not report a removed directory itself as long as it is open.
             if change.object == nil, change.kind.isSuperset(of: [.delete, .onDirectory]) {
                 coherence.dropEverything()
             }
         }
-        // Of a directory itself there may be no other handle than its own.
+        // For an event of a directory itself there may be only its own handle.
         if let subject = change.object ?? (isName ? nil : change.directory),
             let node = void(subject)
         {
             #if FAULTS
-                // The attributes would go with the pages.
+                // The attributes would be dropped with the pages.
                 if Fault.keepsAttributesBehind, change.kind.isDisjoint(with: .data) { return }
             #endif
-            // Also where only attributes changed, `kept` stays behind until the pages are gone.
+            // Even if only attributes changed, `kept` is outdated until the pages are dropped.
             if coherence.usesNativeCaches || !change.kind.isDisjoint(with: .data) {
                 dropPages(of: node, dropper)
             }
@@ -91,7 +91,7 @@ extension MirrorFS {
         _ name: UnsafePointer<CChar>, in directory: Node, _ dropper: CacheDropper
     ) {
         try? coherence.reading(namesOf: directory.id) { (names) throws(Errno) in
-            // Whoever has them for long may be about to publish what it has read.
+            // A thread that holds them for long may be about to publish what it has read.
             if !names.isLocked { coherence.voidReaders() }
             names.revoke(parent: directory.id, name: name)
         }
@@ -104,8 +104,8 @@ extension MirrorFS {
         dropper.drop(directory.id)
     }
 
-    /// Mounts below SOURCE have come or gone: their names stand for other files now, and files that are
-    /// still known may be found again some day, changed meanwhile.
+    /// Mounts below SOURCE were added or removed: their names lead to other files now, and files
+    /// that are still known may be found again later, changed meanwhile.
     private func take(_ change: MountChange, _ dropper: CacheDropper) {
         coherence.dropEverything()
         for place in change.names {
@@ -131,7 +131,7 @@ extension MirrorFS {
         }
     }
 
-    /// - Returns: the node whose cached state is void now, if there is one.
+    /// - Returns: the node whose cached state is now void, if there is one.
     private func void(_ subject: SourceChange.Subject) -> Node? {
         switch subject {
         case .identity(let identity): void(identity)
@@ -140,7 +140,7 @@ extension MirrorFS {
         }
     }
 
-    /// The node is looked for under its lock: one that is about to be inserted was read before.
+    /// Looks up the node under its lock: one that is about to be inserted was read before.
     private func void(_ identity: Identity) -> Node? {
         let find = { self.nodes.node(identity) }
         return try? coherence.reading(node: identity.lockKey) { (hold) throws(Errno) -> Node? in
@@ -148,7 +148,7 @@ extension MirrorFS {
                 var found: Node?
                 coherence.voidUnlocked {
                     found = find()
-                    // Its versions are for whoever has the lock next.
+                    // Its versions are updated by the next holder of the lock.
                     found?.isVoid.store(true, ordering: .relaxed)
                     return found?.id
                 }
@@ -162,13 +162,13 @@ extension MirrorFS {
 
     private func dropEverything(_ dropper: CacheDropper) {
         coherence.dropEverything()
-        // Where this kernel cannot, the queue of events has no limit.
+        // If this kernel does not support it, the queue of events has no limit.
         if coherence.usesNativeCaches { _ = options.notices?.notifier.dropNames() }
         dropNodes(dropper) { _ in true }
     }
 
-    /// What the kernel's own caches have of the nodes for which `isConcerned`; the maps have nothing
-    /// any more.
+    /// Drops what the kernel's own caches have of the nodes for which `isConcerned` is true; the
+    /// maps have nothing of them any more.
     private func dropNodes(_ dropper: CacheDropper, where isConcerned: (Node) -> Bool) {
         for id in nodes.ids {
             guard let node = nodes.node(id), isConcerned(node) else { continue }

@@ -4,15 +4,15 @@ import KernelCache
 import Syscall
 import SystemPackage
 
-/// Comparing what the kernel would answer with SOURCE, for who wants to see it proven.
+/// Compares what the kernel would answer with SOURCE, as a check at run time.
 extension MirrorFS {
-    /// Compares about `rate` cached entries a second with SOURCE from now on, counts them, and counts
-    /// and logs those that differ. Once.
-    /// - Throws: `EAGAIN` if there can be no more threads.
+    /// Compares about `rate` cached entries per second with SOURCE from now on, counts them, and
+    /// counts and logs those that differ. Call it once.
+    /// - Throws: `EAGAIN` if no more threads can be created.
     public func verify(rate: Int) throws(Errno) {
         guard rate > 0 else { return }
         let state = VerificationState()
-        // In batches: a thread cannot sleep for less than a millisecond for certain.
+        // In batches: a thread cannot reliably sleep for less than a millisecond.
         let batch = max(rate / 50, 1)
         try verification.start("verify", milliseconds: max(1000 * batch / rate, 1)) {
             [unowned self] in
@@ -20,7 +20,7 @@ extension MirrorFS {
         }
     }
 
-    /// Only the thread that compares touches it.
+    /// Only the thread that compares uses it.
     private final class VerificationState: @unchecked Sendable {
         var random = SystemRandomNumberGenerator()
         var name: [UInt8] = []
@@ -33,14 +33,15 @@ extension MirrorFS {
         else { return }
         options.gauges?.count(.verified)
         if first.isSame { return }
-        // What changed behind the mount shows later; but then it is no longer the same entry.
+        // A change behind the mount may become visible later, but then it is no longer the same
+        // entry.
         usleep(250_000)
         guard compare(sample) == first else { return }
         options.gauges?.count(.differences)
         log.error("verify: the cached \(describe(sample)) is not as in SOURCE")
     }
 
-    /// - Returns: nil if nothing would be answered from it, or SOURCE cannot be asked.
+    /// - Returns: nil if nothing would be answered from it, or SOURCE cannot be read.
     func compare(_ sample: CacheSample) -> Comparison? {
         // As a request: descriptors stay open until its end.
         let token = requestBegins()
@@ -69,14 +70,15 @@ extension MirrorFS {
     }
 
     private func compareData(_ node: Node, _ index: UInt64) throws(Errno) -> Comparison? {
-        // Without O_NOATIME each look would move SOURCE's time of access.
+        // Without O_NOATIME each comparison would change SOURCE's access time.
         let fd = try reopen(node, flags: O_RDONLY | Flag.noAccessTime)
         defer { Syscall.close(fd) }
         let buffer = try Syscall.threadBuffer(slot: 1, size: KernelCache.blockSize)
         return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             let status = try self.status(node.fd)
             let offset = Int64(bitPattern: index) &* Int64(KernelCache.blockSize)
-            // Of the data only what the attributes let be answered counts.
+            // Data is compared only if the attributes are in the maps, so that it would be
+            // answered.
             guard hold.compare(nodeid: node.id, attributes: status) != nil else { return nil }
             let count = try Syscall.read(fd, at: offset, into: buffer)
             return hold.compare(

@@ -9,24 +9,24 @@ import SystemPackage
 
 /// A read-write mirror of a directory, SOURCE.
 ///
-/// Access is the kernel's business: mount with `default_permissions`.
+/// The kernel checks permissions: mount with `default_permissions`.
 public final class MirrorFS: FileSystem {
     public struct Options: Sendable {
-        /// Whose times of access in SOURCE reading moves, if SOURCE's own mount lets it.
+        /// Which access times in SOURCE reading changes, if SOURCE's own mount allows it.
         public var accessTimes = AccessTimes.all
-        /// Obey the access control lists of SOURCE, if it keeps any.
+        /// Enforce the access control lists of SOURCE, if it has any.
         public var accessControlLists = true
         /// How many files the process may have open; nil for its limit of open files.
         public var openFiles: Int?
-        /// About how many nodes are kept open; nil for half of `openFiles`. Fewer, the more of the
-        /// other half programs have open.
+        /// About how many nodes are kept open; nil for half of `openFiles`. Fewer if programs have
+        /// many files open.
         public var openNodes: Int?
-        /// The kernel opens and closes files without asking (FUSE_NO_OPEN_SUPPORT). Only where it is told
-        /// what to drop from its page cache.
+        /// The kernel opens and closes files without requests (FUSE_NO_OPEN_SUPPORT). Only where it
+        /// is notified of what to drop from its page cache.
         public var opensInKernel = false
         /// Watches SOURCE; see `followSource`.
         public var watcher: SourceWatcher?
-        /// How the kernel is told what to drop from its own caches; nil where it keeps nothing.
+        /// Notifies the kernel of what to drop from its own caches; nil where it keeps nothing.
         package var notices: MountNotices?
         /// Where changes in SOURCE are counted; nil: nowhere.
         public var gauges: CacheGauges?
@@ -34,7 +34,8 @@ public final class MirrorFS: FileSystem {
         public init() {}
     }
 
-    /// Of whatever is read, of all but directories (`nodiratime`), or of nothing (`noatime`, `ro`).
+    /// Those of everything read, of all except directories (`nodiratime`), or none (`noatime`,
+    /// `ro`).
     public enum AccessTimes: Sendable {
         case all, notOfDirectories, none
 
@@ -46,7 +47,7 @@ public final class MirrorFS: FileSystem {
     let coherence: Coherence
     let options: Options
     let ownership = Ownership()
-    /// SELinux is at work; it is not started later than with the kernel.
+    /// SELinux is active; it cannot be started after boot.
     let hasLabels = Glibc.access("/sys/fs/selinux/enforce", F_OK) == 0
     let numbers: InodeNumbers
     let log: Logger
@@ -60,8 +61,8 @@ public final class MirrorFS: FileSystem {
     let dropper = Mutex<CacheDropper?>(nil)
 
     /// - Parameters:
-    ///   - source: the directory to mirror; it is found again by descriptor, not by this path.
-    ///   - nodes: the table that `coherence`'s kernel cache credits lookups to; empty.
+    ///   - source: the directory to mirror; later it is accessed by descriptor, not by this path.
+    ///   - nodes: the table to which `coherence`'s kernel cache credits lookups; empty.
     /// - Throws: what opening `source` throws, `ENOTDIR`.
     ///
     /// Raises the process's limit of open files: a node in use holds one.
@@ -83,7 +84,8 @@ public final class MirrorFS: FileSystem {
             throw error as? Errno ?? .ioError
         }
         do throws(Errno) {
-            // A quarter is left for what is open for a moment, and while a pass is under way.
+            // A quarter is left for files that are open for a short time, and for the duration of a
+            // pass.
             nodes.descriptors.start(
                 nodes, root: fd, limit: options.openNodes ?? descriptors / 2,
                 room: descriptors / 4 * 3)
@@ -105,26 +107,26 @@ public final class MirrorFS: FileSystem {
 
     public func initialize(_ connection: inout Connection) {
         connection.wanted.subtract([
-            // Two more system calls per request, to save one copy in large writes.
+            // Costs two more system calls per request, and saves one copy in large writes.
             .spliceRead,
-            // With it the kernel leaves the set-user-id bits of a file that it truncates.
+            // With it the kernel keeps the set-user-id bits of a file that it truncates.
             .atomicTruncate,
-            // The daemon writes with CAP_FSETID, by which SOURCE would keep set-user-id bits.
+            // The daemon writes with CAP_FSETID, with which SOURCE would keep set-user-id bits.
             .handlesKillPrivileges,
         ])
-        // Large reads go from SOURCE's page cache to the mount's without a buffer in between.
+        // Large reads go from SOURCE's page cache to the mount's without an intermediate buffer.
         connection.wanted.insert(.spliceWrite)
-        // A symbolic link never changes: the kernel may keep the target as long as the node.
+        // A symbolic link never changes: the kernel may keep its target as long as the node.
         connection.wanted.insert(.cacheSymlinks)
         if options.accessControlLists, keepsAccessControlLists {
-            // With the lists goes the umask, see `Ownership`.
+            // The umask depends on the lists, see `Ownership`.
             connection.wanted.formUnion([.accessControlLists, .leavesMask])
         }
-        // Pays only where somebody remembers what it returns.
+        // Useful only where its results are cached.
         if coherence.isCaching {
             connection.wanted.formUnion([.readDirectoryPlus, .readDirectoryPlusAdaptive])
         }
-        // Pages go when the kernel is told, not with each new modification time.
+        // Pages are dropped by notifications, not with each new modification time.
         if coherence.usesNativeCaches, coherence.keepsPages {
             connection.wanted.subtract(.automaticInvalidation)
             connection.wanted.insert(.explicitInvalidation)
@@ -153,7 +155,7 @@ public final class MirrorFS: FileSystem {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry {
         let parent = try node(parent)
-        // The kernel asks for these only of a file system that NFS exports, which this is not.
+        // The kernel looks these up only for NFS exports, which this file system does not support.
         if isDotOrDotDot(name) { throw .invalidArgument }
         return try coherence.reading(namesOf: parent.id) { (names) throws(Errno) in
             do throws(Errno) {
@@ -173,7 +175,7 @@ public final class MirrorFS: FileSystem {
         forget(node, count: count)
     }
 
-    /// The kernel waits for no reply to this, and has more to forget: it must not be held up.
+    /// The kernel waits for no reply to this, and may send many: it must not block.
     func forget(_ node: Node, count: UInt64) {
         try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
             if hold.isLocked { return forget(hold, node, count: count) }
@@ -187,7 +189,7 @@ public final class MirrorFS: FileSystem {
 
     private func forget(_ hold: borrowing NodeHold, _ node: Node, count: UInt64) {
         let id = node.id
-        // Removed since it was found: its identity may belong to another node by now.
+        // Removed since it was looked up: its identity may belong to another node by now.
         guard node.isKnown.load(ordering: .relaxed) else { return }
         let excess = hold.forget(nodeid: id, count: count) { node.add(lookups: $0) }
         guard let excess else { return }
@@ -201,7 +203,7 @@ public final class MirrorFS: FileSystem {
     public func attributes(
         _ context: RequestContext, of id: NodeID, handle: FileHandle?
     ) throws(Errno) -> Attributes {
-        // The node's own descriptor stands for the same file as the handle's.
+        // The node's own descriptor refers to the same file as the handle's.
         let node = try node(id)
         guard coherence.locksAttributes else { return Attributes(try status(node.fd)) }
         return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
@@ -236,13 +238,13 @@ public final class MirrorFS: FileSystem {
         }
     }
 
-    /// To be called after reading data, which changes the access time, and after whatever else lets
-    /// SOURCE change attributes by itself.
+    /// Call this after reading data, which changes the access time, and after other operations in
+    /// which SOURCE changes attributes by itself.
     func touched(_ node: Node) {
         if coherence.isCaching { _ = try? status(of: node) }
     }
 
-    /// Publishes the attributes of `node`, read again. If that fails the maps have none.
+    /// Reads the attributes of `node` again and publishes them. If that fails, the maps have none.
     @discardableResult
     func publish(_ hold: borrowing NodeHold, _ node: Node) throws(Errno) -> stat {
         let status: stat
@@ -265,8 +267,8 @@ public final class MirrorFS: FileSystem {
         hold.publish(nodeid: node.id, attributes: status, &node.versions, isTold: node.isTold)
     }
 
-    /// For how many seconds the kernel may keep the attributes of `node` that `publish` has read.
-    /// - Parameter isNew: it has nothing of the node yet.
+    /// The seconds for which the kernel may keep the attributes of `node` that `publish` has read.
+    /// - Parameter isNew: the kernel has nothing of the node yet.
     private func timeout(
         _ hold: borrowing NodeHold, _ node: Node, isNew: Bool = false
     ) -> Double {
@@ -278,15 +280,16 @@ public final class MirrorFS: FileSystem {
     /// Finds `name` in SOURCE, counts one lookup of its node and publishes both.
     ///
     /// The caller holds the names of `parent`, and no node.
-    /// - Parameter made: answers what made the name. The kernel applies that without asking whether it
-    ///   was told something newer meanwhile, so it keeps no attributes of a file that it knew before.
+    /// - Parameter made: for the reply to the request that created the name. The kernel applies it
+    ///   without checking for newer attributes, so the attributes of a file that it knew before
+    ///   must not be kept.
     func find(
         _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>,
         made: Bool = false
     ) throws(Errno) -> Entry {
         nodes.descriptors.trim(nodes)
         let seen = try Syscall.status(at: parent.fd, name)
-        // The mount itself, seen in SOURCE: a tree that contains itself has no end.
+        // The mount itself, found in SOURCE: a tree that contains itself has no end.
         if UInt64(seen.st_dev) == ownDevice.load(ordering: .relaxed) {
             throw .tooManySymbolicLinkLevels
         }
@@ -296,7 +299,7 @@ public final class MirrorFS: FileSystem {
         if entry == nil {
             let fd = try Syscall.open(at: parent.fd, name, flags: Flag.path | O_NOFOLLOW)
             do throws(Errno) {
-                // Between the two calls somebody else may have put another file there.
+                // The file may have been replaced between the two calls.
                 entry = try grant(try Syscall.status(fd), at: place, adopting: fd, made: made)
             } catch {
                 Syscall.close(fd)
@@ -312,8 +315,8 @@ public final class MirrorFS: FileSystem {
     }
 
     /// Counts a lookup of the file that `seen` describes and publishes its attributes.
-    /// - Parameter fd: becomes a new node's if there is none yet, else it is closed. Remains the
-    ///   caller's if this throws.
+    /// - Parameter fd: becomes a new node's if there is none yet, otherwise it is closed. Remains
+    ///   the caller's if this throws.
     /// - Returns: nil if there is neither a node nor `fd`.
     private func grant(
         _ seen: stat, at place: Place, adopting fd: FileDescriptor?, made: Bool
@@ -326,23 +329,24 @@ public final class MirrorFS: FileSystem {
                 noteOrigin(of: known, place)
                 try known?.use()
             } catch {
-                // It was parked and its file is gone: this is another one with its inode number.
+                // It was parked and its file was removed: this is another one with its inode
+                // number.
                 guard error == .staleNFSFileHandle else { throw error }
-                // No event will lead to it any more.
+                // No event will refer to it any more.
                 if let known, hold.isLocked { hold.void(nodeid: known.id, &known.versions) }
                 lost = known
                 known = nil
             }
             guard let source = known?.fd ?? fd else { return nil }
-            // SOURCE bound into itself: the kernel takes no root for a child.
+            // SOURCE is bind-mounted into itself: the kernel does not accept the root as a child.
             if known?.id == rootNodeID { throw .tooManySymbolicLinkLevels }
             let handle = known == nil ? try? Syscall.handle(of: source) : nil
-            // Before its state is read: from then on a change is told.
+            // Before its state is read: from then on changes are reported.
             let coverage =
                 known?.coverage
                 ?? options.watcher?.cover(
                     identity, mode: seen.st_mode, source, handle: handle?.handle) ?? .whole
-            // Read again under the lock, since only then it may be published.
+            // Read again under the lock, because only then may it be published.
             let status: stat
             do throws(Errno) {
                 status = coherence.isCaching ? try self.status(source) : numbers.shown(seen)
@@ -361,7 +365,7 @@ public final class MirrorFS: FileSystem {
             else { throw .staleNFSFileHandle }
             if !isNew {
                 if let fd { Syscall.close(fd) }
-                // Without the lock somebody may have been quicker.
+                // Without the lock another thread may have been faster.
                 if known == nil { options.watcher?.uncover(coverage) }
             }
             if isNew { noteOrigin(of: node, place) }
@@ -374,7 +378,7 @@ public final class MirrorFS: FileSystem {
 }
 
 extension MirrorFS {
-    /// The file of `node` is at `place` now.
+    /// Records that the file of `node` is now at `place`.
     func noteOrigin(of node: Node?, _ place: Place) {
         guard let node, node.isNamed else { return }
         nodes.descriptors.origins.note(node.id, in: place.directory.id, place.name)

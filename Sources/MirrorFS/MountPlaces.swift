@@ -3,22 +3,22 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Where the mounts below SOURCE are: to open files there by handle without keeping one open, so that
-/// umount(8) finds them free. SOURCE's own mount is not one of them.
+/// Where the mounts below SOURCE are, for opening files there by handle without keeping one open,
+/// so that umount(8) finds the mounts unused. SOURCE's own mount is not included.
 final class MountPlaces: Sendable {
     private struct Place: Sendable {
-        /// The number of the mount, which is used again after it.
+        /// The number of the mount, which is reused after it.
         var mount: Int32
         var mountpoint: [UInt8]
-        /// As the table of mounts has it: files may have another one (btrfs).
+        /// As in the table of mounts: files may have another one (btrfs).
         let device: dev_t
-        /// `f_fsid` of the mount's root: device numbers are used again, too.
+        /// `f_fsid` of the mount's root: device numbers are reused.
         let fileSystem: UInt64
-        /// Those of the files that were found there; each subvolume has its own.
+        /// The devices of the files that were found there; each subvolume has its own.
         var seen: Set<UInt64> = []
     }
 
-    /// By a number that is never used twice.
+    /// By a number that is never reused.
     private struct Places {
         var all: [Place] = []
         var byMount: [Int32: Int32] = [:]
@@ -26,10 +26,11 @@ final class MountPlaces: Sendable {
 
     private let places = Mutex(Places())
 
-    /// Takes down where the mount is on which `fd` is.
-    /// - Parameter id: of that mount.
+    /// Records where the mount of `fd` is.
+    /// - Parameter id: the number of that mount.
     /// - Returns: the number for `open`.
-    /// - Throws: `ENOENT` if this process does not see the mount, `ESTALE` if another one is on top of it.
+    /// - Throws: `ENOENT` if the mount is not in this process's namespace, `ESTALE` if another one
+    ///   is on top of it.
     func note(_ id: Int32, _ fd: FileDescriptor) throws(Errno) -> Int32 {
         let fileSystem = try Syscall.fileSystemID(fd)
         let known = places.withLock { places in
@@ -62,14 +63,14 @@ final class MountPlaces: Sendable {
     }
 
     /// Opens a file by handle at place `number`.
-    /// - Throws: `ESTALE` if the file is gone, or its file system.
+    /// - Throws: `ESTALE` if the file or its file system no longer exists.
     func open(_ handle: InodeHandle, at number: Int32) throws(Errno) -> FileDescriptor {
         let place = places.withLock { $0.all[Int(number)] }
         if let root = try? root(of: place) {
             return try Syscall.open(handle, on: root.fd, flags: Flag.path)
         }
         let mounts = try Syscall.mounts().filter { $0.device == place.device }
-        // A directory above it may have another name now; or it was unmounted, and mounted again.
+        // A directory above it may have been renamed; or it was unmounted and mounted again.
         guard
             let mount = mounts.first(where: { $0.id == place.mount })
                 ?? mounts.last(where: { $0.mountpoint == place.mountpoint })
@@ -94,8 +95,8 @@ final class MountPlaces: Sendable {
         return root
     }
 
-    /// The mountpoint, open: a handle is not opened on a mere path. Not what somebody has put in its
-    /// place by another name or a symbolic link.
+    /// Opens the mountpoint, because handles cannot be opened with a path. Does not follow symbolic
+    /// links, and checks that it is that mount.
     /// - Throws: `ESTALE` if mount `id` is not there.
     private static func root(
         at mountpoint: [UInt8], of id: Int32

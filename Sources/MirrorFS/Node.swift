@@ -5,7 +5,7 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// What makes a file in SOURCE itself, whatever its names. Unique only while the file is held open.
+/// Identifies a file in SOURCE, whatever its names. Unique only while the file is held open.
 struct Identity: Hashable, Sendable {
     let device: UInt64
     let inode: UInt64
@@ -20,14 +20,14 @@ struct Identity: Hashable, Sendable {
         self.inode = inode
     }
 
-    /// No file's.
+    /// The identity of no file.
     static let none = Identity(device: 0, inode: 0)
 
     /// The key of the file's lock in `Coherence`; different files may share one.
     var lockKey: UInt64 { inode ^ (device &* 0x9E37_79B9_7F4A_7C15) }
 }
 
-/// What a node is found by.
+/// The key by which a node is looked up.
 class Identified: @unchecked Sendable {
     // Safe to share: constant.
     let id: NodeID
@@ -42,38 +42,38 @@ class Identified: @unchecked Sendable {
 /// A file of SOURCE that the kernel knows by a nodeid.
 ///
 /// Holds the file open (`O_PATH`): the inode number cannot be reused, and data and attributes
-/// outlive the last name, for as long as the kernel has the node. A node that is not in use may be
-/// parked instead: it has the file's handle then, and opens it when it is used again. That happens if
-/// there are too many nodes, and soon to a guest, which is on another mount than SOURCE's own. A node
-/// whose name is to go is pinned before: a handle does not keep a file.
+/// outlive the last name as long as the kernel has the node. A node that is not in use may be
+/// parked instead: then it has the file's handle, and opens it when it is used again. Nodes are
+/// parked if there are too many, and soon if they are guests, on another mount than SOURCE's own.
+/// Before a name is removed, its node is pinned: a handle does not keep a file.
 final class Node: Identified, @unchecked Sendable {
     // Safe to share: `versions` is guarded by the node's lock, the rest constant, atomic or locked.
     private enum State {
         static let open: UInt8 = 0
         /// Open until it is forgotten.
         static let pinned: UInt8 = 1
-        /// Open still, to be parked unless it is used.
+        /// Still open, to be parked unless it is used.
         static let marked: UInt8 = 2
         static let parked: UInt8 = 3
     }
 
-    // What every known file costs: in this order there are few gaps.
+    // The cost of every known file: in this order there is little padding.
 
     /// Lookups granted and not forgotten, as far as the daemon has counted them: those that the
-    /// kernel cache granted come in by `NodeTable.credit`.
+    /// kernel cache granted are added by `NodeTable.credit`.
     let lookups = Atomic<Int64>(0)
     private let pool: DescriptorPool
-    /// How changes behind the mount are told.
+    /// How changes behind the mount are reported.
     let coverage: SourceWatcher.Coverage
-    /// False once the node has left the table: a request that was interrupted may still be at work
-    /// on it, but must not publish it. Read and written under the node's lock.
+    /// False once the node has left the table: an interrupted request may still use it, but must
+    /// not publish it. Read and written under the node's lock.
     let isKnown = Atomic(true)
     private let state: Atomic<UInt8>
-    /// Changed behind the mount while somebody else had its lock: void when it is published next.
+    /// Changed behind the mount while another thread had its lock: void when it is published next.
     let isVoid = Atomic(false)
-    /// Used since `mark` looked the last time.
+    /// Used since the last call of `mark`.
     private let isUsed = Atomic(true)
-    /// What of its cached state is still true. Read and written under the node's lock only.
+    /// The versions of its cached state. Accessed only under the node's lock.
     var versions = Versions()
     /// -1 while parked.
     private let number: Atomic<Int32>
@@ -84,13 +84,13 @@ final class Node: Identified, @unchecked Sendable {
     /// It has no handle, see `Origins`.
     let isNamed: Bool
 
-    /// False for a file whose changes behind the mount nobody can tell.
+    /// False for a file whose changes behind the mount are not reported.
     var isCached: Bool {
         if case .none = coverage { false } else { true }
     }
 
-    /// True if its changes behind the mount are told, or there are none: the kernel may keep what it
-    /// is answered.
+    /// True if its changes behind the mount are reported, or there are none: the kernel may keep
+    /// replies.
     var isTold: Bool {
         if case .whole = coverage { true } else { false }
     }
@@ -106,7 +106,7 @@ final class Node: Identified, @unchecked Sendable {
         self.isGuest = isGuest
         self.pool = pool
         number = Atomic(fd.rawValue)
-        // A file with a watch of its own keeps its inode number until it is removed, open or not.
+        // A file with its own watch keeps its inode number until it is removed, open or not.
         state = Atomic(id == rootNodeID ? State.pinned : State.open)
         super.init(id: id, identity: identity)
         didOpen()
@@ -130,19 +130,19 @@ final class Node: Identified, @unchecked Sendable {
         didClose()
     }
 
-    /// Valid until the request ends that asks. -1 if the file is gone, see `use`.
+    /// Valid until the current request ends. -1 if the file no longer exists, see `use`.
     var fd: FileDescriptor {
         try? use()
         return FileDescriptor(rawValue: number.load(ordering: .relaxed))
     }
 
-    /// Sees to it that the file is open until the request ends.
-    /// - Parameter wayIsOpen: the directories on the way to it are open.
+    /// Ensures that the file is open until the request ends.
+    /// - Parameter wayIsOpen: the directories on the path to it are open.
     /// - Throws: `ESTALE` if it was parked and has been removed in SOURCE.
     @inline(__always)
     func use(wayIsOpen: Bool = false) throws(Errno) {
         if !isUsed.load(ordering: .relaxed) { isUsed.store(true, ordering: .relaxed) }
-        // Whoever marks it after this waits for the end of this request.
+        // A thread that marks it after this waits for the end of this request.
         if state.load(ordering: .sequentiallyConsistent) > State.pinned {
             if isNamed, !wayIsOpen { try pool.openWay(to: id) }
             try open(as: State.open)
@@ -151,7 +151,7 @@ final class Node: Identified, @unchecked Sendable {
 
     var isOpen: Bool { number.load(ordering: .relaxed) >= 0 }
 
-    /// Keeps the file open from now on. If it is gone already nothing is kept.
+    /// Keeps the file open from now on. Does nothing if it no longer exists.
     /// - Throws: what opening it throws, if it was parked.
     func pin() throws(Errno) {
         do throws(Errno) {
@@ -181,8 +181,8 @@ final class Node: Identified, @unchecked Sendable {
         if let error { throw error }
     }
 
-    /// Marks an open node that was not used since this was asked the last time.
-    /// - Returns: true if `park` is to follow, when all requests under way have ended.
+    /// Marks an open node that was not used since the last call.
+    /// - Returns: true if `park` must follow, when all requests in progress have ended.
     func mark() -> Bool {
         if isUsed.exchange(false, ordering: .relaxed) { return false }
         return state.compareExchange(
@@ -190,7 +190,7 @@ final class Node: Identified, @unchecked Sendable {
         ).exchanged
     }
 
-    /// Closes the file, if the node is still marked and the file can be had again.
+    /// Closes the file, if the node is still marked and the file can be reopened.
     /// - Returns: true if it is closed.
     func park() -> Bool {
         parked.withLock { parked in

@@ -5,10 +5,10 @@ import SystemPackage
 
 /// All nodes that the kernel may know, by nodeid and by identity.
 ///
-/// Its locks are leaves: nothing is called under them. A node goes under its lock in `Coherence`, so what
-/// is found there stays while that lock is held.
+/// Its locks are leaf locks: nothing is called under them. A node is removed under its lock in
+/// `Coherence`, so a node that is found stays while that lock is held.
 public final class NodeTable: Sendable {
-    /// A set of nodes. A dictionary would hold each key twice: it is in the node.
+    /// A set of nodes. A dictionary would store each key twice, because it is also in the node.
     private final class Shard<Member: NodeMember>: Sendable {
         let nodes = Mutex<Set<Member>>([])
 
@@ -36,22 +36,22 @@ public final class NodeTable: Sendable {
     private static let shardBits = 6
     private let byID = (0..<1 << shardBits).map { _ in Shard<ByID>() }
     private let byIdentity = (0..<1 << shardBits).map { _ in Shard<ByIdentity>() }
-    /// nodeids are never used twice; 1 is the root.
+    /// nodeids are never reused; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
     private let gauge: Gauge?
     private let known: KnownNodes?
     let descriptors = DescriptorPool()
 
     /// - Parameters:
-    ///   - gauge: 8 bytes, zero, that outlive the table: kept at the number of nodes, for others to
-    ///     read.
-    ///   - known: kept at which nodes there are, for another process to read.
+    ///   - gauge: 8 bytes, zero, that outlive the table: always the number of nodes, for other
+    ///     processes.
+    ///   - known: always the set of nodes, for another process.
     public init(gauge: UnsafeMutableRawPointer? = nil, known: KnownNodes? = nil) {
         self.gauge = gauge.map(Gauge.init)
         self.known = known
     }
 
-    /// A number in memory of the caller's.
+    /// A number in the caller's memory.
     private struct Gauge: @unchecked Sendable {
         // Safe to share: only atomic operations touch the memory.
         let word: UnsafeMutablePointer<Atomic<Int64>>
@@ -62,17 +62,17 @@ public final class NodeTable: Sendable {
     }
 
     /// Counts lookups of `nodeid` that the kernel cache granted. For `KernelCache`, which calls it
-    /// under a lock of its own; unknown nodeids are ignored.
+    /// under one of its locks; ignores unknown nodeids.
     public func credit(nodeid: UInt64, lookups: UInt64) {
         node(nodeid)?.add(lookups: Int64(truncatingIfNeeded: lookups))
     }
 
-    /// Of all nodes in the table.
+    /// The nodeids of all nodes in the table.
     var ids: [NodeID] {
         byID.flatMap { shard in shard.nodes.withLock { $0.map(\.subject.id) } }
     }
 
-    /// Nodes in the table, the root among them.
+    /// The number of nodes in the table, including the root.
     public var count: Int {
         byID.reduce(0) { sum, shard in sum + shard.nodes.withLock { $0.count } }
     }
@@ -85,14 +85,14 @@ public final class NodeTable: Sendable {
         shard(identity).find(Identified(id: 0, identity: identity))
     }
 
-    /// Counts a lookup of the node of `identity`, which is `known` if not nil, or of a new one; against
-    /// `removeUnlessUsed`, so that the caller need not hold the lock of `identity`.
+    /// Counts a lookup of the node of `identity`, which is `known` if not nil, or of a new one;
+    /// against `removeUnlessUsed`, so that the caller need not hold the lock of `identity`.
     /// - Parameters:
-    ///   - lost: a node whose file is gone: a new one takes its place.
+    ///   - lost: a node whose file no longer exists: a new one replaces it.
     ///   - fd: for a new node, which takes ownership.
     ///   - isGuest: a new node is on another mount than SOURCE's own.
-    ///   - isNamed: a new node has no handle; the caller tells `Origins` of it.
-    /// - Returns: nil if `known` is gone meanwhile, and there is no `fd`.
+    ///   - isNamed: a new node has no handle; the caller adds it to `Origins`.
+    /// - Returns: nil if `known` has been removed meanwhile, and there is no `fd`.
     func grant(
         _ identity: Identity, known: Node?, lost: Node?, owning fd: FileDescriptor?,
         _ coverage: SourceWatcher.Coverage, isGuest: Bool, isNamed: Bool
@@ -146,8 +146,8 @@ public final class NodeTable: Sendable {
         known?.insert(node.id)
     }
 
-    /// Takes a node out that has no lookups left; its descriptor closes when the last request on it is
-    /// done. The caller holds the lock of its identity.
+    /// Removes a node that has no lookups left; its descriptor closes when the last request on it
+    /// has ended. The caller holds the lock of its identity.
     /// - Returns: false if it has been looked up since.
     func removeUnlessUsed(_ node: Node) -> Bool {
         let isRemoved = shard(node.identity).nodes.withLock { nodes in
@@ -169,7 +169,7 @@ public final class NodeTable: Sendable {
     /// Marks up to `wanted` nodes that were not used lately, and returns them: see `Node.mark`.
     func idle(_ wanted: Int) -> [Node] {
         var found: [Node] = []
-        // The first look at a node makes it idle unless it is used until the second.
+        // The first round marks a node as idle unless it is used before the second.
         for _ in 0..<2 {
             for shard in byID where found.count < wanted {
                 shard.nodes.withLock { nodes in
@@ -191,7 +191,7 @@ public final class NodeTable: Sendable {
     }
 }
 
-/// A node in a set, or who asks for one there.
+/// A node in a set, or a key to search for one.
 private protocol NodeMember: Hashable, Sendable {
     var subject: Identified { get }
     init(_ subject: Identified)

@@ -4,8 +4,8 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Where files were found that have no handle (overlayfs without `nfs_export`): a node of such a file is
-/// opened again by its directory and its name, and must be the same file then.
+/// Where files without a handle were found (overlayfs without `nfs_export`): a node of such a file
+/// is reopened by its directory and its name, and must still be the same file.
 final class Origins: Sendable {
     private struct Origin: Sendable {
         let directory: NodeID
@@ -13,12 +13,12 @@ final class Origins: Sendable {
     }
 
     private let known = Mutex<[NodeID: Origin]>([:])
-    /// Deeper than a path can be: names that change behind the mount may make a circle here.
+    /// Deeper than a path can be: changes of names behind the mount may cause a cycle here.
     private static let deepest = 4096
 
     func note(_ node: NodeID, in directory: NodeID, _ name: UnsafePointer<CChar>) {
         known.withLock { known in
-            // Mostly it is where it was.
+            // Usually it has not moved.
             if let old = known[node], old.directory == directory, strcmp(old.name, name) == 0 {
                 return
             }
@@ -35,8 +35,8 @@ final class Origins: Sendable {
 
     func has(_ node: NodeID) -> Bool { known.withLock { $0[node] != nil } }
 
-    /// Opens the directories on the way to `node`, the uppermost first, so that `open` need not.
-    /// - Throws: `ESTALE` if one is gone.
+    /// Opens the directories on the path to `node`, the topmost first, so that `open` need not.
+    /// - Throws: `ESTALE` if one no longer exists.
     func openWay(to node: NodeID, _ nodes: NodeTable) throws(Errno) {
         let way = known.withLock { known in
             var way: [NodeID] = []

@@ -2,11 +2,11 @@ import Glibc
 import Syscall
 import SystemPackage
 
-/// Mounts below SOURCE that have come or gone.
+/// Mounts below SOURCE that were added or removed.
 struct MountChange {
-    /// Of their file systems, without SOURCE's own.
+    /// The devices of their file systems, without SOURCE's own.
     var devices: Set<UInt64> = []
-    /// What stands for something else now.
+    /// Names that now lead to other files.
     var names: [Name] = []
 
     /// A directory, and a name in it with its NUL.
@@ -16,13 +16,13 @@ struct MountChange {
     }
 }
 
-/// A file system that is unmounted takes its watch with it, and its device number is used again. So the
-/// table of mounts is watched, too.
+/// When a file system is unmounted its watch ends, and its device number is reused. So the table of
+/// mounts is also watched.
 extension SourceWatcher {
     /// On the watcher's thread.
     func readMounts() {
         guard let all = try? Syscall.mounts(), let now = try? Self.below(root.fd, all) else {
-            // As if all were lost.
+            // As if all events were lost.
             deliver?(SourceChange(kind: .overflow))
             return
         }
@@ -40,8 +40,8 @@ extension SourceWatcher {
         mountsChanged?(change)
     }
 
-    /// The mounts below SOURCE, each with the name that it is mounted on: a directory above it may have
-    /// another name when it is gone, and the path be wrong.
+    /// The mounts below SOURCE, each with the name that it is mounted on: when it has been
+    /// unmounted, a directory above may have been renamed, and the path be wrong.
     static func namedMounts(below root: FileDescriptor) -> [MountInfo: MountChange.Name?] {
         guard let all = try? Syscall.mounts(), let mounts = try? below(root, all) else {
             return [:]
@@ -57,8 +57,8 @@ extension SourceWatcher {
         return mounts.filter { $0.mountpoint.starts(with: below) }
     }
 
-    /// Watches again what is mounted again, and forgets what could not be watched: under its device number
-    /// there may be another file system.
+    /// Renews the watches of file systems that were mounted again, and forgets those that could not
+    /// be watched: their device numbers may belong to other file systems.
     /// - Returns: the devices whose watch had ended.
     private func renewWatches(_ now: [MountInfo]) -> Set<UInt64> {
         guard let watch, let watched = try? Syscall.watchedDevices(watch.fd) else { return [] }
@@ -72,7 +72,7 @@ extension SourceWatcher {
                     ended.insert(device)
                 }
                 fileSystems.remove(device)
-                // At once: a lookup may have found the old watch, and count on it.
+                // At once: a lookup may have found the old watch, and rely on it.
                 guard known != nil, let mount = now.first(where: { $0.device == device }),
                     let found = try? Self.watch(mount, with: watch.fd)
                 else { continue }
@@ -94,7 +94,7 @@ extension SourceWatcher {
         return try Self.watch(opening: root.fd, Identity(status), with: watch)
     }
 
-    /// The directory that `path` is in, and its name there; nil if there is no such directory.
+    /// The parent directory of `path`, and the name there; nil if the directory does not exist.
     private static func name(of path: [UInt8]) -> MountChange.Name? {
         guard let slash = path.lastIndex(of: UInt8(ascii: "/")), slash + 1 < path.endIndex,
             let directory = try? open(slash == 0 ? Array("/".utf8) : Array(path[..<slash])),

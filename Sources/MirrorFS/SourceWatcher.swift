@@ -5,26 +5,27 @@ import SystemPackage
 
 /// What others have changed in SOURCE.
 struct SourceChange {
-    /// What was changed. Neither way keeps the file.
+    /// What was changed. Neither form keeps the file.
     enum Subject {
         case handle(InodeHandle, fileSystem: UInt64)
         case identity(Identity)
     }
 
     var kind: WatchEvent.Kind
-    /// What it happened to. With `Kind.names`: what the name stands for, if that is known.
+    /// The file that it concerns. With `Kind.names`: the file that the name leads to, if known.
     var object: Subject?
-    /// With `Kind.names`: where the name is. Else where the object was found, if at all.
+    /// With `Kind.names`: the directory of the name. Otherwise where the object was found, if
+    /// known.
     var directory: Subject?
-    /// With `Kind.names`; valid until the change is dealt with.
+    /// With `Kind.names`; valid until the change has been handled.
     var name: UnsafePointer<CChar>?
 }
 
-/// Watches the file systems that SOURCE is on, by fanotify(7), or its files one by one (`InodeWatcher`)
-/// where that cannot be, and tells what others change there.
+/// Watches the file systems that SOURCE is on with fanotify(7), or its files one by one
+/// (`InodeWatcher`) where that is not possible, and reports what others change there.
 ///
-/// The kernel queues an event before the call that caused it returns; from there to `deliver` it takes
-/// as long as it takes to wake a thread. What this process does itself is left out if it can be told.
+/// The kernel queues an event before the call that caused it returns; `deliver` follows as soon as
+/// the thread wakes. This process's own changes are left out where they can be distinguished.
 public final class SourceWatcher: @unchecked Sendable {
     // Safe to share: `worker` and `deliver` are set by `start`, before the thread runs.
 
@@ -38,13 +39,13 @@ public final class SourceWatcher: @unchecked Sendable {
         }
     }
 
-    /// How changes of a file are told.
+    /// How changes of a file are reported.
     enum Coverage {
         /// Not at all: nothing of it may be cached.
         case none
-        /// With its whole file system; or there are none to tell of.
+        /// With its whole file system; or there are none to report.
         case whole
-        /// By a watch of its own.
+        /// By its own watch.
         case inode(Int32)
     }
 
@@ -74,22 +75,22 @@ public final class SourceWatcher: @unchecked Sendable {
     private static let kinds: WatchEvent.Kind = [
         .names, .data, .attributes, .onDirectory,
     ]
-    /// Bytes of events read at once. More: fewer system calls when much happens.
+    /// Bytes of events read at once. More: fewer system calls when there are many events.
     private static let bufferSize = 1 << 16
 
-    /// nil: fanotify is not to be had.
+    /// nil: fanotify is not available.
     let watch: Descriptor?
     let inodes: InodeWatcher
     let fileSystems = Mutex(FileSystems())
     private let stopping = Atomic(false)
-    /// Held while events are read and delivered: a test that has it keeps them waiting.
+    /// Held while events are read and delivered: a test that holds it delays them.
     let turn = Mutex(())
     /// SOURCE itself, which is not unmounted while it is watched.
     let root: Descriptor
     let ownDevice: UInt64
-    /// Tells of mounts that come and go; nil without /proc.
+    /// Reports mounts that are added and removed; nil without /proc.
     private let mountTable: Descriptor?
-    /// As they were when `mountTable` told the last time. For the thread alone.
+    /// The mounts at the last report of `mountTable`. Only for the thread.
     var mounts: [MountInfo: MountChange.Name?]
     private(set) var mountsChanged: (@Sendable (MountChange) -> Void)?
     /// Wakes the thread to stop.
@@ -102,11 +103,11 @@ public final class SourceWatcher: @unchecked Sendable {
     /// Why SOURCE is watched file by file; nil if it is not.
     public let fallback: Errno?
 
-    /// Begins to watch the file system of `source`. Events are kept until `start`.
+    /// Starts to watch the file system of `source`. Events are kept until `start`.
     /// - Parameters:
-    ///   - byInode: file by file, whatever the file system can.
+    ///   - byInode: file by file, even if the file system can be watched as a whole.
     ///   - hasLimit: false: the queue grows as long as there is memory, so no event is ever lost.
-    ///   - isUrgent: the thread runs before others. False shows what that is good for.
+    ///   - isUrgent: the thread has priority. Tests set it to false to show the effect.
     /// - Throws: `Unwatchable`.
     public init(
         source: FilePath, byInode: Bool = false, hasLimit: Bool = true, isUrgent: Bool = true
@@ -124,7 +125,7 @@ public final class SourceWatcher: @unchecked Sendable {
                 throw error as? Errno ?? .ioError
             }
             self.root = Descriptor(owning: root)
-            // First open, then read: what changes in between is told.
+            // First open, then read: changes in between are reported.
             mountTable = (try? Syscall.openMountTable()).map(Descriptor.init)
             mounts = Self.namedMounts(below: root)
             let identity = Identity(try Syscall.status(root))
@@ -139,7 +140,7 @@ public final class SourceWatcher: @unchecked Sendable {
             } catch {
                 watch = nil
                 fallback = error
-                // Not later, when there is a mount.
+                // Tried now and not later, when there is a mount.
                 inodes.remove(try inodes.add(identity, root))
             }
         } catch {
@@ -147,9 +148,9 @@ public final class SourceWatcher: @unchecked Sendable {
         }
     }
 
-    /// Calls `deliver` for each change, and `mountsChanged` when mounts below SOURCE have come or gone,
-    /// on a thread of the watcher's.
-    /// - Throws: `EAGAIN` if there can be no more threads.
+    /// Calls `deliver` for each change, and `mountsChanged` when mounts below SOURCE were added or
+    /// removed, on the watcher's thread.
+    /// - Throws: `EAGAIN` if no more threads can be created.
     func start(
         _ deliver: @escaping @Sendable (SourceChange) -> Void,
         mountsChanged: @escaping @Sendable (MountChange) -> Void
@@ -166,9 +167,9 @@ public final class SourceWatcher: @unchecked Sendable {
         worker?.join()
     }
 
-    /// Sees to it that changes of the file `fd` are told from now on: whatever is read there after
-    /// this returns is either the present state or an event follows. To be ended by `uncover`.
-    /// - Parameter handle: of `fd`; nil if it has none.
+    /// Ensures that changes of the file `fd` are reported from now on: what is read of it after
+    /// this returns is the current state, or an event follows. `uncover` ends it.
+    /// - Parameter handle: the handle of `fd`; nil if it has none.
     func cover(
         _ identity: Identity, mode: mode_t, _ fd: FileDescriptor, handle: InodeHandle?
     ) -> Coverage {
@@ -185,8 +186,8 @@ public final class SourceWatcher: @unchecked Sendable {
         if case .inode(let watch) = coverage { inodes.remove(watch) }
     }
 
-    /// The file system of `fd`, if it is watched as a whole. The first seen of a file system must be one
-    /// that can be opened for nothing but itself.
+    /// The file system of `fd`, if it is watched as a whole. The first file of a file system must
+    /// be one that can be opened without side effects.
     private func fileSystem(
         of identity: Identity, _ mode: mode_t, _ fd: FileDescriptor
     ) -> FileSystem? {
@@ -197,7 +198,7 @@ public final class SourceWatcher: @unchecked Sendable {
             guard let found = try? Self.watch(opening: fd, identity, with: watch.fd),
                 fileSystems.byID[found.id] == nil
             else {
-                // Also one whose events are the same as another's: a copy that is mounted beside it.
+                // Also one whose events cannot be told from another's: a copy that is also mounted.
                 fileSystems.byDevice[identity.device] = .some(nil)
                 return nil
             }
@@ -206,8 +207,8 @@ public final class SourceWatcher: @unchecked Sendable {
         }
     }
 
-    /// What an event's handle stands for, if that is covered. Nothing is opened: who makes changes in
-    /// SOURCE is not to see that somebody watches.
+    /// The file of an event's handle, if it is covered. Nothing is opened: programs that make
+    /// changes in SOURCE must not notice the watcher.
     func identity(of handle: InodeHandle, on id: UInt64) -> Identity? {
         fileSystems.withLock { fileSystems in
             guard let fileSystem = fileSystems.byID[id],
@@ -220,7 +221,8 @@ public final class SourceWatcher: @unchecked Sendable {
     static func watch(
         opening fd: FileDescriptor, _ identity: Identity, with watch: FileDescriptor
     ) throws(Errno) -> FileSystem {
-        // Open for a moment only, or umount(8) finds the file system busy. Its end ends the watch.
+        // Open only for a moment; otherwise umount(8) would find the file system busy. The watch
+        // ends with the file system.
         let file = try DescriptorPath(fd).withPointer { (path) throws(Errno) in
             Descriptor(owning: try Syscall.open(path, flags: O_RDONLY | O_NONBLOCK))
         }
@@ -230,7 +232,7 @@ public final class SourceWatcher: @unchecked Sendable {
     private static func watch(
         _ file: FileDescriptor, _ identity: Identity, with watch: FileDescriptor
     ) throws(Errno) -> FileSystem {
-        // An event leads to a file by its handle.
+        // An event identifies a file by its handle.
         guard let place = try Syscall.handle(of: file).handle.place(of: identity.inode) else {
             throw .notSupported
         }
@@ -246,7 +248,7 @@ public final class SourceWatcher: @unchecked Sendable {
             byteCount: Self.bufferSize, alignment: 8)
         defer { buffer.deallocate() }
         let priority = isUrgent ? BurstPriority() : nil
-        // poll(2) passes over negative ones.
+        // poll(2) ignores negative ones.
         let queues = [watch?.fd.rawValue ?? -1, inodes.queue.rawValue, bell.fd.rawValue]
         var polls = queues.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         polls.append(
@@ -259,7 +261,7 @@ public final class SourceWatcher: @unchecked Sendable {
                 Result { () throws(Errno) in try readAll(into: buffer, priority) }
             }
             if case .failure = result {
-                // Nothing that is known, so nothing that may be answered wrongly: as if all were lost.
+                // Events could not be read: as if all were lost.
                 deliver?(SourceChange(kind: .overflow))
                 usleep(100_000)
             }
@@ -274,7 +276,7 @@ public final class SourceWatcher: @unchecked Sendable {
         while more, !stopping.load(ordering: .sequentiallyConsistent) {
             more = try inodes.read(into: buffer) { deliver?($0) }
             if let watch {
-                // The kernel itself tells of an overflow, as process 0.
+                // The kernel itself reports an overflow, as process 0.
                 let found = try Syscall.readEvents(watch.fd, except: ownProcess, into: buffer) {
                     deliver?(SourceChange($0))
                 }

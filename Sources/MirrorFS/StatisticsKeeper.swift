@@ -3,26 +3,27 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Publishes the statistics of a file system (STATFS) again before they expire, for as long as
-/// somebody asks for them: a program that does so all the time never wakes a thread of the session.
+/// Publishes the statistics of a file system (STATFS) again before they expire, as long as programs
+/// request them: then continuous requests never wake a thread of the session.
 ///
 /// One thread, which sleeps while there is nothing to keep.
 final class StatisticsKeeper: Sendable {
-    /// Publishes, and tells whether the statistics before were used; nil: there is no such node.
+    /// Publishes, and returns whether the previous statistics were used; nil: the node does not
+    /// exist.
     typealias Refresh = @Sendable () -> Bool?
 
     private struct Kept {
         let refresh: Refresh
-        /// Rounds since somebody asked.
+        /// Rounds since the last request.
         var idle = 0
     }
 
-    /// Milliseconds. Half of what statistics live, so that a late thread is still in time. Longer:
-    /// cheaper, and more often too late.
+    /// Milliseconds. Half the lifetime of statistics, so that a delayed thread is still in time.
+    /// Longer: cheaper, but more often too late.
     private static let interval = 500
-    /// Nobody asked for so many rounds: a minute.
+    /// Rounds without a request after which a node is dropped: a minute.
     private static let idleRounds = 120
-    /// A tree of thousands of directories, each asked once, is not worth it.
+    /// Not useful for a tree of thousands of directories with one request each.
     private static let limit = 16
 
     private struct State {

@@ -1,17 +1,17 @@
 import Synchronization
 
-/// Tells whether something changed while it was read: a store takes long, so no lock is held meanwhile.
+/// Detects changes during a read: a store may take long, so no lock is held meanwhile.
 ///
-/// A reader notes `now`, reads, and may keep the result only if `permits` says so, under the lock of
-/// what it read. Whoever changes something calls `begin` under that lock, and `end` when it is done. So
-/// nothing is kept that was read before a change and kept after it began.
+/// A reader notes `now`, reads, and may keep the result only if `permits` returns true under the lock
+/// of what it read. A change calls `begin` under that lock, and `end` when it is done. So what was read
+/// before a change is not kept after the change began.
 final class ChangeClock: Sendable {
     private final class Stripe: Sendable {
         let pending = Atomic(0)
         let last = Atomic<UInt64>(0)
     }
 
-    /// More: fewer changes that are taken for another's, which only cost a request; 32 bytes each.
+    /// 32 bytes per stripe. More stripes: fewer collisions, which only cost a request.
     private static let bits = 12
     private let stripes = (0..<1 << bits).map { _ in Stripe() }
     private let ticks = Atomic<UInt64>(1)
@@ -43,7 +43,7 @@ final class ChangeClock: Sendable {
     /// Everything may have changed.
     func changeAll() { floor.max(tick(), ordering: .sequentiallyConsistent) }
 
-    /// - Parameter since: `now` from before it was read.
+    /// - Parameter since: `now` before the read.
     func permits(_ key: UInt64, since: UInt64) -> Bool {
         let stripe = stripe(key)
         return stripe.pending.load(ordering: .sequentiallyConsistent) == 0

@@ -1,11 +1,11 @@
 import FuseSession
 import Syscall
 
-/// Where a store tells of changes that do not come by `Store.apply`: somebody else makes them, or they
-/// happen by themselves.
+/// Where a store reports changes that do not come from `Store.apply`: made by others, or by the store
+/// itself.
 ///
-/// None of its functions waits for the kernel or for anybody else, so a store may call them from
-/// wherever it learns of a change. docs/coherence.md says why that is enough.
+/// None of its functions waits for the kernel or for another request, so a store may call them wherever
+/// it learns of a change. docs/coherence.md explains why that is enough.
 public struct ChangeSink<ID: Hashable & Sendable>: Sendable {
     let drop: @Sendable ([Concern<ID>]) -> Void
     let begin: @Sendable ([Concern<ID>]) -> Void
@@ -15,8 +15,8 @@ public struct ChangeSink<ID: Hashable & Sendable>: Sendable {
 
     /// Drops what is kept of `concerns`. No call that begins after this returns is answered from it.
     ///
-    /// Call it *before* the change, once the store answers no more with the old state: what it answers
-    /// from then on is the new state, or waits for it. A store that cannot wait uses `changing`.
+    /// Call it *before* the change, once the store no longer returns the old state: from then on it
+    /// returns the new state, or waits for it. A store that cannot wait uses `changing`.
     public func willChange(_ concerns: [Concern<ID>]) { drop(concerns) }
 
     /// Drops what is kept of `concerns`, and keeps nothing of them until `body`, which makes the
@@ -27,15 +27,15 @@ public struct ChangeSink<ID: Hashable & Sendable>: Sendable {
         return try body()
     }
 
-    /// Drops all that is kept: the lease or the connection is lost, and nobody knows what changed.
+    /// Drops everything: for when the lease or the connection is lost, and it is not known what changed.
     public func loseEverything() { dropAll() }
 
-    /// Nothing that is kept is used after `end`, even if this process is stopped by then, unless the
-    /// lease is extended before. A store that never calls this has no lease; one that has a lease sets
+    /// Nothing that is kept is used after `end`, even if this process is stopped then, unless the
+    /// lease is extended first. A store that never calls this has no lease. One that has a lease sets
     /// `StoreMountOptions.hasLease`, and calls this in `Store.begin` with an end of 1, so that nothing is
     /// kept before the first lease is granted.
-    /// - Parameter end: CLOCK_MONOTONIC of this machine in nanoseconds. Count from when the extension
-    ///   was *asked* for: that is before whoever granted it began to count.
+    /// - Parameter end: CLOCK_MONOTONIC of this machine in nanoseconds. Count from the time of the
+    ///   *request* for the extension, which is before the server begins to count.
     public func extendLease(until end: UInt64) { extend(end) }
 
     /// CLOCK_MONOTONIC in nanoseconds.

@@ -1,7 +1,7 @@
 import Synchronization
 import SystemPackage
 
-/// The result of a task, or of giving it up, whichever is first.
+/// The result of a task or of its cancellation, whichever comes first.
 final class FirstResult<Value: Sendable>: Sendable {
     private enum State {
         case open(CheckedContinuation<Result<Value, Errno>, Never>?)
@@ -10,7 +10,7 @@ final class FirstResult<Value: Sendable>: Sendable {
 
     private let state = Mutex(State.open(nil))
 
-    /// - Returns: false if there was one before.
+    /// - Returns: false if there already was one.
     @discardableResult
     func offer(_ result: Result<Value, Errno>) -> Bool {
         let (isFirst, waiter) = state.withLock { state in
@@ -24,7 +24,7 @@ final class FirstResult<Value: Sendable>: Sendable {
         return isFirst
     }
 
-    /// To be called once.
+    /// Call it once.
     var value: Result<Value, Errno> {
         get async {
             if let known { return known }

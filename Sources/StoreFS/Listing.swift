@@ -2,9 +2,9 @@ import FuseSession
 import Glibc
 import SystemPackage
 
-/// The names in a directory in the order of a hash of each, which is the offset of READDIR: names may
-/// come and go between two requests, and all others are listed once, as getdents64(2) promises. No
-/// handle is needed, which the kernel does not have.
+/// The names in a directory, sorted by their hashes, which are the offsets of READDIR: names may be
+/// added and removed between two requests, and all others are listed once, as getdents64(2) promises.
+/// This needs no handle; the kernel has none.
 struct Listing: Sendable {
     private let entries: [(offset: Int64, entry: Listed)]
 
@@ -12,7 +12,7 @@ struct Listing: Sendable {
         self.entries = entries.map { (Self.offset($0.name), $0) }.sorted { $0.offset < $1.offset }
     }
 
-    /// FNV-1a. Above the offsets of "." and "..".
+    /// FNV-1a, greater than the offsets of "." and "..".
     private static func offset(_ name: FileName) -> Int64 {
         let hash = name.bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
             ($0 ^ UInt64($1)) &* 0x100_0000_01B3
@@ -20,7 +20,7 @@ struct Listing: Sendable {
         return Int64(hash >> 2) + 3
     }
 
-    /// Appends the entries behind `offset`, as many as fit.
+    /// Appends as many entries after `offset` as fit.
     /// - Parameter inode: the directory's.
     /// - Returns: true if the end was reached.
     func append(

@@ -2,12 +2,12 @@ import FuseSession
 import Glibc
 import SystemPackage
 
-/// A tree in memory with the rules of POSIX: what a server holds, or a test. A value, without locks;
+/// A tree in memory with the rules of POSIX, for servers and tests. A value without locks;
 /// nodes are numbered, and the root is 1.
 public struct MemoryTree: Sendable {
     public struct Node: Sendable {
         public fileprivate(set) var attributes: NodeAttributes
-        /// Of a directory.
+        /// The entries of a directory.
         public fileprivate(set) var children: [FileName: Int] = [:]
         /// Of a file.
         public fileprivate(set) var data = SparseBytes()
@@ -35,7 +35,7 @@ public struct MemoryTree: Sendable {
         return attributes
     }
 
-    /// - Throws: `ESTALE` if there is no such node any more.
+    /// - Throws: `ESTALE` if the node no longer exists.
     public func node(_ number: Int) throws(Errno) -> Node {
         guard let node = nodes[number] else { throw .staleNFSFileHandle }
         return node
@@ -46,7 +46,7 @@ public struct MemoryTree: Sendable {
         number.flatMap { number in nodes[number].map { Found(number, $0.attributes) } }
     }
 
-    /// What `name` in `directory` is; nil: there is no such name.
+    /// The node that `name` in `directory` leads to; nil: no such name.
     public func child(_ name: FileName, of directory: Int) throws(Errno) -> Int? {
         try node(directory).children[name]
     }
@@ -58,7 +58,7 @@ public struct MemoryTree: Sendable {
         }
     }
 
-    /// What `change` concerns, as things are now.
+    /// What `change` concerns in the current state.
     public func concerns(_ change: Change<Int>) -> [Concern<Int>] {
         func name(_ name: FileName, _ directory: Int) -> [Concern<Int>] {
             let child = nodes[directory]?.children[name]
@@ -77,7 +77,7 @@ public struct MemoryTree: Sendable {
     }
 
     /// Makes a change, as `Store.apply`.
-    /// - Returns: what was made, linked or changed.
+    /// - Returns: the node that was created, linked or changed.
     @discardableResult
     public mutating func apply(
         _ change: Change<Int>, by caller: Caller
@@ -190,7 +190,7 @@ public struct MemoryTree: Sendable {
         touch(number) { $0.attributes.links -= $0.attributes.kind == .directory ? 2 : 1 }
     }
 
-    /// Has `name` lead to another node. A directory has a link more for each one in it.
+    /// Makes `name` lead to another node. Each directory adds a link to its parent.
     private mutating func set(_ name: FileName, of directory: Int, to number: Int?) {
         func links(_ number: Int?) -> Int {
             number.flatMap { nodes[$0] }?.attributes.kind == .directory ? 1 : 0
@@ -203,12 +203,12 @@ public struct MemoryTree: Sendable {
         }
     }
 
-    /// Removes a node that has no name. The caller knows that nobody uses it.
+    /// Removes a node that has no name. The caller ensures that it is not in use.
     public mutating func drop(_ number: Int) {
         if nodes[number]?.attributes.links == 0 { nodes[number] = nil }
     }
 
-    /// Changes a node, which has other times afterwards than it ever had.
+    /// Changes a node, and gives it times that it never had before.
     private mutating func touch(_ number: Int, _ change: (inout Node) -> Void) {
         // Taken out, so that what is large in it is changed in place.
         guard var node = nodes.removeValue(forKey: number) else { return }

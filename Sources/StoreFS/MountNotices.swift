@@ -2,16 +2,16 @@ import FuseSession
 import KernelCache
 import Synchronization
 
-/// What the kernel is told to drop from its own caches, for `NativeCaches`.
+/// Sends `NativeCaches`' notifications to drop something from the kernel's own caches.
 package final class MountNotices: CacheNotices {
     /// Sends the notifications.
     package let notifier: Notifier
     private let dropper = Mutex<CacheDropper?>(nil)
 
-    /// - Parameter notifier: sends nothing until it is started.
+    /// - Parameter notifier: sends nothing before it is started.
     package init(_ notifier: Notifier) { self.notifier = notifier }
 
-    /// Has `dropper` tell what cannot be told at once.
+    /// Uses `dropper` for notifications that may have to wait.
     package func use(_ dropper: CacheDropper) { self.dropper.withLock { $0 = dropper } }
 
     package func dropAttributes(of nodeid: UInt64) -> Bool {

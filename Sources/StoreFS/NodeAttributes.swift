@@ -1,13 +1,13 @@
 import FuseSession
 import Glibc
 
-/// What stat(2) tells of a node.
+/// What stat(2) returns for a node.
 public struct NodeAttributes: Sendable, Codable {
     /// What a node is. It never changes.
     public enum Kind: Sendable, Codable, Equatable {
         /// A regular file, a directory, or a symbolic link.
         case file, directory, symlink
-        /// The type bits of mknod(2): a device, with its number, a fifo or a socket.
+        /// A device with its number, a FIFO or a socket: the type bits of mknod(2).
         case special(mode_t, dev_t)
 
         var typeBits: mode_t {
@@ -20,29 +20,29 @@ public struct NodeAttributes: Sendable, Codable {
         }
     }
 
-    /// `st_ino`: of this node alone, and never of another one while the mount lasts.
+    /// `st_ino`: unique, and never reused for another node while the mount lasts.
     public var inode: UInt64
     /// What the node is.
     public var kind: Kind
     /// The twelve permission bits: `0o644`, with set-user-ID, set-group-ID and the sticky bit above them.
     public var permissions: mode_t
-    /// Names; of a directory 2 and its subdirectories, or always 1.
+    /// The number of names; for a directory 2 plus its subdirectories, or always 1.
     public var links: UInt64 = 1
-    /// The owner: by default root.
+    /// The owner: root by default.
     public var uid: uid_t = 0
-    /// The group: by default root's.
+    /// The group: root's by default.
     public var gid: gid_t = 0
-    /// Bytes: of a file its length, of a symbolic link that of its target.
+    /// The length of a file, or of the target of a symbolic link, in bytes.
     public var size: Int64 = 0
-    /// When it was last read, if the store notes that: it is told of no access.
+    /// When it was last read, if the store records that: it is not told of accesses.
     public var accessed = Timestamp()
-    /// Of a file: when its data last changed. Of a directory: when a name was made or removed. Each
-    /// change must give another time: the kernel tells by it whether what it read before is still right.
+    /// When the data of a file last changed, or a name was added to or removed from a directory. Each
+    /// change must give another time: the kernel uses it to check whether its cached data is valid.
     public var modified = Timestamp()
-    /// When anything of the node changed, attributes too.
+    /// When anything of the node changed, including attributes.
     public var changed = Timestamp()
 
-    /// Makes attributes of a node of root's, with one name, and with all times in 1970.
+    /// Makes attributes of a node that root owns, with one name and with all times in 1970.
     public init(_ kind: Kind, inode: UInt64, permissions: mode_t, size: Int64 = 0) {
         self.kind = kind
         self.inode = inode
@@ -50,7 +50,7 @@ public struct NodeAttributes: Sendable, Codable {
         self.size = size
     }
 
-    /// As the kernel wants them.
+    /// In the form that the kernel expects.
     var status: stat {
         var status = stat()
         status.st_ino = ino_t(inode)
@@ -76,7 +76,7 @@ public struct Timestamp: Sendable, Codable, Comparable {
     /// 0 to 999,999,999, after `seconds`.
     public var nanoseconds: Int
 
-    /// Makes a time: by default the first moment of 1970.
+    /// Makes a time: by default the beginning of 1970.
     public init(seconds: Int = 0, nanoseconds: Int = 0) {
         self.seconds = seconds
         self.nanoseconds = nanoseconds
@@ -89,7 +89,7 @@ public struct Timestamp: Sendable, Codable, Comparable {
         return Timestamp(seconds: time.tv_sec, nanoseconds: time.tv_nsec)
     }
 
-    /// Now, or a nanosecond after `other` if that is later: for times that tell states apart.
+    /// Now, or a nanosecond after `other` if that is later: for times that distinguish states.
     public static func now(after other: Timestamp) -> Timestamp {
         let next =
             other.nanoseconds == 999_999_999

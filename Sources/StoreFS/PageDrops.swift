@@ -3,9 +3,9 @@ import Synchronization
 
 /// Whether the kernel may still have old pages of a node, or an old listing.
 ///
-/// It drops them on a thread that may have to wait for a READ, so nobody who makes a change waits for
-/// that. Instead no attributes are given out until it is done: the kernel asks for those before it
-/// uses a page, when it has none that are valid (FUSE_AUTO_INVAL_DATA).
+/// They are dropped by a thread that may have to wait for a READ, so a change does not wait for
+/// that. Instead no attributes are returned until it is done: if the kernel has no valid ones, it
+/// requests them before it uses a page (FUSE_AUTO_INVAL_DATA).
 final class PageDrops: Sendable {
     private struct State {
         var wanted: UInt64 = 0
@@ -20,7 +20,7 @@ final class PageDrops: Sendable {
     /// True from `want` until the kernel has dropped them.
     var isPending: Bool { state.withLock { $0.wanted != $0.done && !$0.isOver } }
 
-    /// What the kernel has is old from now on.
+    /// Marks what the kernel has as old.
     func want(_ node: NodeID, _ dropper: CacheDropper) {
         let queues = state.withLock { state in
             state.wanted += 1
@@ -32,7 +32,7 @@ final class PageDrops: Sendable {
 
     private func queue(_ node: NodeID, _ dropper: CacheDropper) {
         let wanted = state.withLock { $0.wanted }
-        // Not behind what waits for the directory: who holds that may wait for this.
+        // Not queued after drops that wait for the directory: its holder may wait for this one.
         dropper.drop(.pages(node), in: node | 1 << 63) { [self] in
             let (again, waiters) = state.withLock { state in
                 state.done = wanted
@@ -58,7 +58,7 @@ final class PageDrops: Sendable {
         }
     }
 
-    /// The mount ends, and with it the dropper: nobody is to wait any more.
+    /// The mount ends, and with it the dropper: ends all waits.
     func end() {
         let waiters = state.withLock { state in
             state.isOver = true

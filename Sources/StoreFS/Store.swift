@@ -2,78 +2,78 @@ import FuseSession
 import Glibc
 import SystemPackage
 
-/// What an author of a file system writes: what nodes there are, and how they change. `StoreMount`
+/// What the author of a file system writes: which nodes exist, and how they change. `StoreMount`
 /// does the rest.
 ///
-/// A node is a file, a directory or a symbolic link, known by an `ID` of the store's choice: the same
-/// node has the same one for as long as anybody knows it, whatever its names.
+/// A node is a file, a directory or a symbolic link, identified by an `ID` that the store chooses. It
+/// keeps this ID until it is forgotten, whatever its names.
 ///
-/// Operations run concurrently, and may take long: none has a thread of its own. Each throws the
-/// `Errno` that the caller's system call fails with. The kernel has checked permissions by owner and
-/// mode before it asks for a change.
+/// Operations run concurrently, and may take long: they do not occupy a thread each. Each throws the
+/// `Errno` that the caller's system call fails with. The kernel checks permissions by owner and
+/// mode before it requests a change.
 public protocol Store: Sendable {
-    /// What tells nodes apart: a number, a path, a key of a database. It is never used again for another
-    /// node while the mount lasts.
+    /// Identifies a node: a number, a path, a key of a database. It is never reused for another node
+    /// while the mount lasts.
     associatedtype ID: Hashable & Sendable
 
     /// The directory that is mounted. It always exists.
     var root: ID { get }
-    /// True: the mount is read-only, and `apply` is never called. By default false.
+    /// True: the mount is read-only, and `apply` is never called. The default is false.
     var isReadOnly: Bool { get }
 
     /// The attributes of a node.
-    /// - Throws: `ESTALE` for a node that does not exist any more.
+    /// - Throws: `ESTALE` for a node that no longer exists.
     func attributes(of node: ID) async throws(Errno) -> Answer<NodeAttributes>
-    /// What `name` in `directory` is; nil: there is no such name.
+    /// The node that `name` in `directory` leads to; nil: no such name.
     func find(_ name: FileName, in directory: ID) async throws(Errno) -> Answer<Found<ID>?>
-    /// All names in `directory`, without `.` and `..`, in any order. By default it fails with `ENOSYS`.
+    /// All names in `directory`, without `.` and `..`, in any order. The default fails with `ENOSYS`.
     ///
-    /// The kernel keeps a listing until the directory's `NodeAttributes.modified` is another one, or it is
-    /// told to drop it; `Answer.kept` makes no difference.
+    /// The kernel keeps a listing until the directory's `NodeAttributes.modified` changes, or until it
+    /// is notified; `Answer.kept` makes no difference.
     func list(_ directory: ID) async throws(Errno) -> Answer<[Listed]>
     /// Up to `count` bytes of `file` from `offset` on. Fewer: the file ends there; none: `offset` is at
-    /// its end or behind it. `offset` and `count` are bytes, and not negative. By default it fails with
+    /// or after its end. `offset` and `count` are in bytes, and not negative. The default fails with
     /// `ENOSYS`.
     ///
-    /// `Answer.kept` is for the maps. The kernel keeps pages of the file anyway until its
-    /// `NodeAttributes.modified` or `NodeAttributes.size` is another one, or it is told to drop them.
+    /// `Answer.kept` applies to the maps. The kernel keeps pages of the file in any case, until its
+    /// `NodeAttributes.modified` or `NodeAttributes.size` changes, or until it is notified.
     func read(_ file: ID, at offset: Int64, count: Int) async throws(Errno) -> Answer<[UInt8]>
     /// The target of a symbolic link, which never changes: bytes without NUL, in no particular encoding.
-    /// By default it fails with `EINVAL`.
+    /// The default fails with `EINVAL`.
     func target(of link: ID) async throws(Errno) -> [UInt8]
-    /// The value of an extended attribute, at most 64 KiB; nil: there is none of this name. The name has
-    /// its prefix, such as `user.`.
+    /// The value of an extended attribute, at most 64 KiB; nil: there is none of this name. The name
+    /// includes its prefix, such as `user.`.
     ///
-    /// By default it fails with `ENOSYS`: the kernel then answers `EOPNOTSUPP`, and asks no more.
+    /// The default fails with `ENOSYS`: the kernel then returns `EOPNOTSUPP`, and sends no more requests.
     func extendedAttribute(
         _ name: String, of node: ID
     ) async throws(Errno) -> Answer<[UInt8]?>
-    /// The names of all extended attributes, with their prefixes. By default it fails with `ENOSYS`, as
-    /// `extendedAttribute`.
+    /// The names of all extended attributes, with their prefixes. The default fails with `ENOSYS`, as
+    /// that of `extendedAttribute`.
     func extendedAttributeNames(of node: ID) async throws(Errno) -> Answer<[String]>
-    /// Sizes and limits: statvfs(3). By default there are no blocks, and names have up to 255 bytes. It
-    /// is never kept.
+    /// Sizes and limits: statvfs(3). By default there are no blocks, and names have up to 255 bytes. The
+    /// answer is never kept.
     func statistics() async throws(Errno) -> statvfs
 
-    /// Makes a change. When it returns, the change is visible to everybody who asks the store. By default
-    /// it fails with `EROFS`.
+    /// Makes a change. When it returns, the change is visible in all answers of the store. The default
+    /// fails with `EROFS`.
     ///
-    /// The store sets what changes with it: `NodeAttributes.changed` of each node, `modified` of a file
-    /// that is written and of a directory whose names change, and `links`.
-    /// - Returns: what was made, linked or changed, with its attributes afterwards; nil for a change
-    ///   of names that makes nothing, and for WRITE and extended attributes.
+    /// The store updates what changes with it: `NodeAttributes.changed` of each node, `modified` of a
+    /// file that is written and of a directory whose names change, and `links`.
+    /// - Returns: the node that was created, linked or changed, with its new attributes; nil for
+    ///   `remove`, `rename`, `write` and `setExtendedAttribute`.
     func apply(_ change: Change<ID>, by caller: Caller) async throws(Errno) -> Found<ID>?
 
-    /// Before the first request: `changes` is where the store tells of changes that do not come by
-    /// `apply`. A store that has none need not keep it.
+    /// Called before the first request. The store reports changes that do not come from `apply` to
+    /// `changes`; if there are none, it need not keep it.
     func begin(_ changes: ChangeSink<ID>)
-    /// Takes back `times` of the times that `find`, or `apply` with a change that makes or links, has
-    /// returned `node`. With none left nobody knows it but by its names, and one that has no name may
-    /// go. Called under a lock, so it must wait for nobody.
+    /// Subtracts `times` from how often `find`, or `apply` with `make` or `link`, has returned `node`.
+    /// At zero the node is known only by its names, and one without names may be freed. Called under a
+    /// lock, so it must not wait.
     func forget(_ node: ID, times: Int)
 }
 
-/// What a read-only store does without.
+/// Defaults for what a read-only store does not need.
 extension Store {
     public var isReadOnly: Bool { false }
 
@@ -111,23 +111,23 @@ extension Store {
     public func forget(_ node: ID, times: Int) {}
 }
 
-/// An answer of a store, and for how long it may be given again without asking.
+/// An answer of a store, and how long it may be reused without asking the store.
 public struct Answer<Value: Sendable>: Sendable {
-    /// For how long an answer may be given again. Less may be kept than this permits: memory is short, or
-    /// something changed while the store was asked.
+    /// How long an answer may be reused. It may be dropped earlier: if memory is short, or if something
+    /// changed while the store was asked.
     public enum Kept: Sendable {
-        /// It never changes, for as long as the mount lasts.
+        /// It never changes while the mount lasts.
         case forever
-        /// Until a change through the mount concerns it, or the store tells of one by `ChangeSink`,
+        /// Until a change through the mount concerns it, the store reports one to `ChangeSink`,
         /// or its lease ends.
         case untilTold
-        /// It must be asked for each time.
+        /// It must be requested each time.
         case no
     }
 
-    /// What was asked for.
+    /// The requested value.
     public var value: Value
-    /// For how long it is right.
+    /// How long it is valid.
     public var kept: Kept
 
     /// Makes an answer.
@@ -141,7 +141,7 @@ public struct Answer<Value: Sendable>: Sendable {
 public struct Found<ID: Hashable & Sendable>: Sendable {
     /// The node.
     public var id: ID
-    /// As `Store.attributes` has them.
+    /// As `Store.attributes` returns them.
     public var attributes: NodeAttributes
 
     /// Makes a pair of both.
@@ -159,7 +159,7 @@ public struct Listed: Sendable, Codable {
     public var name: FileName
     /// As `NodeAttributes.inode` of the node of this name.
     public var inode: UInt64
-    /// As `NodeAttributes.kind`. Of a special file only the type bits count here.
+    /// As `NodeAttributes.kind`. For a special file only the type bits matter.
     public var kind: NodeAttributes.Kind
 
     /// Makes an entry.

@@ -3,14 +3,14 @@ import Glibc
 import KernelCache
 import SystemPackage
 
-/// What is kept of all that a change concerns is dropped, then the store makes the change, then the
-/// kernel is answered. Nothing of it is kept in between: see `ChangeClock`.
+/// Drops what is kept of everything that a change concerns, has the store make the change, and then
+/// replies to the kernel. Nothing of it is kept in between: see `ChangeClock`.
 extension StoreFS {
-    /// What is void until the change is over.
+    /// What is void until the change has ended.
     private struct Scope {
         var nodes: [(id: S.ID, scope: ChangeScope)] = []
         var names: [(directory: Node, name: FileName)] = []
-        /// The file that loses a name, of several.
+        /// The file that loses one of several names.
         var losing: (id: S.ID, directory: Node)?
     }
 
@@ -24,7 +24,7 @@ extension StoreFS {
                 .setAttributes(node.id, changes), by: caller,
                 Scope(nodes: [(node.id, scope)])
             ).attributes.status
-            // Not to be kept: some kernels apply it whatever else they were told meanwhile.
+            // Not to be kept: some kernels apply it whatever notifications they got meanwhile.
             return .attributes(Attributes(status))
         case .makeNode(let parent, let name, let mode, let device):
             let type = mode & S_IFMT
@@ -76,7 +76,7 @@ extension StoreFS {
         return entry(try await made(change, by: caller, scope))
     }
 
-    /// The kernel found no such name; somebody else may have made it since.
+    /// The kernel found no such name; it may have been created elsewhere since.
     private func create(
         _ name: FileName, in parent: NodeID, _ mode: mode_t, _ flags: Int32, by caller: Caller
     ) async throws(Errno) -> FileReply {
@@ -135,7 +135,7 @@ extension StoreFS {
         }
         var scope = Scope(
             nodes: [(old.directory.id, .names), (new.directory.id, .names)], names: [old, new])
-        // A directory in another place has another "..".
+        // A directory with a new parent has a new "..".
         let moves = old.directory.id != new.directory.id
         for place in [old, new] {
             let found = try await store.find(place.name, in: place.directory.id).value
@@ -160,9 +160,9 @@ extension StoreFS {
         let readsBefore = node.readsBegun.load(ordering: .sequentiallyConsistent)
         let met = node.readsUnderWay.load(ordering: .sequentiallyConsistent) > 0
         defer {
-            // A page that was dropped under the write may have come back with the old data
-            // (docs/coherence.md, hazard 9). And where somebody else has appended, too, the kernel has put
-            // these bytes where it took the end to be.
+            // A page that was dropped under the write may have been read again with the old data
+            // (docs/coherence.md, hazard 9). And if others appended, too, the kernel has put these bytes
+            // where it assumed the end of the file.
             let reads = node.readsBegun.load(ordering: .sequentiallyConsistent)
             if met || reads != readsBefore || offset == nil { dropPages(of: node) }
         }
@@ -181,7 +181,7 @@ extension StoreFS {
         return .done
     }
 
-    /// - Throws: `EIO` if the store says nothing of what it made.
+    /// - Throws: `EIO` if the store does not return the node.
     private func made(
         _ change: Change<S.ID>, by caller: Caller, _ scope: Scope
     ) async throws(Errno) -> Found<S.ID> {
@@ -189,7 +189,7 @@ extension StoreFS {
         return found
     }
 
-    /// The reply to what makes a name. Nothing of it is kept: it is asked for again at once.
+    /// The reply to a request that adds a name. Nothing of it is kept: the kernel looks it up again.
     private func entry(_ found: Found<S.ID>) -> Entry {
         let (node, _) = nodes.grant(found.id)
         return Entry(nodeID: node.nodeid, attributes: found.attributes.status)

@@ -3,7 +3,7 @@ import Glibc
 import KernelCache
 import SystemPackage
 
-/// The store is asked without a lock; what it says is kept only if nothing has changed since.
+/// The store is asked without a lock; its answer is kept only if nothing has changed since.
 extension StoreFS {
     func attributes(of node: Node) async throws(Errno) -> Attributes {
         let since = clock.now
@@ -45,7 +45,7 @@ extension StoreFS {
         return entry
     }
 
-    /// - Parameter nodeid: 0: there is none of this name.
+    /// - Parameter nodeid: 0: the name does not exist.
     /// - Returns: seconds for which the kernel may keep it.
     private func publish(
         _ name: FileName, in directory: Node, as nodeid: NodeID, for remaining: Double,
@@ -54,7 +54,7 @@ extension StoreFS {
         try coherence.withNames(of: directory.nodeid) { (names) throws(Errno) -> Double in
             guard remaining > 0, clock.permits(key(name, in: directory.id), since: since)
             else { return 0 }
-            // A name that somebody else may change must be dropped without waiting for its directory.
+            // A name that others may change must be dropped without waiting for its directory.
             let isTold = isForever || Notifier.dropsNames
             let seconds = name.withCString {
                 names.publish(
@@ -92,7 +92,7 @@ extension StoreFS {
         return bytes
     }
 
-    /// Whole blocks only: a part of one counts if the file ends in it.
+    /// Whole blocks only; the last block may be partial if the file ends in it.
     private func publish(
         _ hold: borrowing NodeHold, _ node: Node, _ bytes: [UInt8], at offset: Int64,
         _ version: UInt64, isEnd: Bool

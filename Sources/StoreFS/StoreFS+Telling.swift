@@ -2,7 +2,7 @@ import FuseSession
 import KernelCache
 import SystemPackage
 
-/// Changes that do not come through the mount. None of this waits for the kernel: see `PageDrops`.
+/// Changes that are not made through the mount. None of this waits for the kernel: see `PageDrops`.
 extension StoreFS {
     var sink: ChangeSink<S.ID> {
         ChangeSink(
@@ -45,7 +45,7 @@ extension StoreFS {
             case .attributes(let id), .extendedAttributes(let id): clock.end(key(id))
             case .data(let id):
                 clock.end(key(id))
-                // A READ may have come between.
+                // A READ may have begun in between.
                 dropPages(of: id)
             case .name(let name, let directory):
                 clock.end(key(directory))
@@ -60,7 +60,7 @@ extension StoreFS {
     }
 
     private func void(_ id: S.ID, _ begin: (UInt64) -> Void) {
-        // Throws only for a request that was given up, which this is not.
+        // Throws only for an interrupted request, which this is not.
         try? coherence.withNode(key(id)) { (hold) throws(Errno) in
             begin(key(id))
             if let node = nodes.node(id) { hold.void(nodeid: node.nodeid, &node.versions) }

@@ -6,9 +6,9 @@ import Synchronization
 import Syscall
 import SystemPackage
 
-/// Serves a store: nodeids and FORGET, what may be kept where, and what a change makes void.
+/// Serves a store: nodeids and FORGET, what may be kept where, and what a change invalidates.
 ///
-/// Its rules are in docs/coherence.md, "Stores".
+/// The rules are in docs/coherence.md, "Stores".
 final class StoreFS<S: Store>: AsynchronousFileSystem {
     typealias Node = StoreNode<S.ID>
 
@@ -27,7 +27,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
 
     /// - Parameters:
     ///   - cache: nil where nothing is accelerated.
-    ///   - seconds: for which the kernel may keep what it is not told to drop.
+    ///   - seconds: for which the kernel may keep what it is not notified to drop.
     init(
         _ store: S, nodes: StoreNodes<S.ID>, cache: KernelCache?, notices: MountNotices,
         seconds: Double, settleTicks: UInt32, log: Logger
@@ -56,7 +56,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
     }
 
     func initialize(_ connection: inout Connection) {
-        // Reads ask for the attributes when those are not valid: see `PageDrops`.
+        // Reads request the attributes if those are not valid: see `PageDrops`.
         connection.wanted.insert(.automaticInvalidation)
         connection.wanted.formUnion([.cacheSymlinks, .parallelDirectoryOperations])
         connection.wanted.subtract([.explicitInvalidation, .atomicTruncate])
@@ -72,7 +72,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
             } catch {
                 result = .failure(error)
             }
-            // Given up meanwhile: the kernel will not count the lookup.
+            // Cancelled meanwhile: the kernel will not count the lookup.
             guard !first.offer(result), case .success(let reply) = result else { return }
             if let node = reply.granted { forget(node: node, count: 1) }
         }
@@ -100,7 +100,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
             .bytes(try await read(try self.node(node), at: offset, count: count))
         case .readDirectory(let node, let offset, let size):
             .bytes(try await list(try self.node(node), from: offset, size: size))
-        // For good: the kernel opens and closes by itself, and asks no more.
+        // Permanent: the kernel then opens and closes by itself, and sends no more of them.
         case .open, .openDirectory: throw .noFunction
         case .extendedAttribute(let node, let name):
             .bytes(try await extendedAttribute(name, of: try self.node(node)))
@@ -118,10 +118,10 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         return node
     }
 
-    /// Of a node's lock, and of its stripe in `clock`.
+    /// The key of a node's lock, and of its stripe in `clock`.
     func key(_ id: S.ID) -> UInt64 { UInt64(bitPattern: Int64(id.hashValue)) }
 
-    /// Of a name in `clock`.
+    /// The key of a name in `clock`.
     func key(_ name: FileName, in directory: S.ID) -> UInt64 {
         var hasher = Hasher()
         hasher.combine(directory)
@@ -131,7 +131,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
 
     func forget(node id: NodeID, count: UInt64) {
         guard id != rootNodeID, let node = nodes.node(id) else { return }
-        // Only this throws: who waits for the lock gives up. Nobody waits for a FORGET.
+        // Throws only if a wait for the lock is given up, but no caller waits for a FORGET.
         try? coherence.withNode(key(node.id)) { (hold) throws(Errno) in
             guard node.isKnown.load(ordering: .relaxed) else { return }
             let excess = hold.forget(nodeid: id, count: count) { node.add(lookups: $0) }
@@ -145,7 +145,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
 
     // MARK: Keeping
 
-    /// Seconds for which the kernel may keep an answer that is given now; 0: not at all.
+    /// Seconds for which the kernel may keep an answer that is returned now; 0: not at all.
     func remaining<V>(_ kept: Answer<V>.Kept) -> Double {
         switch kept {
         case .forever: return seconds
@@ -171,7 +171,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         guard remaining > 0, node.isKnown.load(ordering: .relaxed), !node.pages.isPending,
             clock.permits(key(node.id), since: since)
         else {
-            // One of the names of the file may just be removed: see `NodeHold.beginRemoval`.
+            // A removal of one of the file's names may be in progress: see `NodeHold.beginRemoval`.
             _ = hold.answer(nodeid: node.nodeid, isNew: false, isTold: false, &node.versions)
             return 0
         }
@@ -181,7 +181,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         return min(seconds, remaining)
     }
 
-    /// What the kernel has of the pages of `node`, or of its listing, is old.
+    /// Marks the kernel's pages of `node`, or its listing, as old.
     func dropPages(of node: Node) {
         if let dropper = dropper.withLock({ $0 }) { node.pages.want(node.nodeid, dropper) }
     }
@@ -196,7 +196,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         cache?.setLease(until: end)
     }
 
-    /// Nothing that was read before is kept any more.
+    /// Drops everything that was read before.
     func loseEverything() {
         clock.changeAll()
         coherence.dropEverything()

@@ -1,12 +1,12 @@
 import Glibc
 
-/// Mistakes to make on purpose, which Tests/system/stores must find. Without `-D FAULTS` there are none.
+/// Planted faults, which Tests/system/stores must find. Without `-D FAULTS` there are none.
 enum StoreFault: String {
-    /// Nobody is told of a change.
+    /// No change is announced.
     case untold
-    /// A server recalls nothing.
+    /// The server recalls nothing.
     case noRecall
-    /// It does not wait until a recall is answered.
+    /// The server does not wait until a recall is answered.
     case noWait
     /// A client that lost its connection drops nothing.
     case keepsAll
@@ -17,7 +17,7 @@ enum StoreFault: String {
         private static let name = getenv("SHORTFUSE_STORE_FAULT").map { String(cString: $0) }
         var isPlanted: Bool { Self.name == rawValue }
 
-        /// No fault: this client takes its time, so that who does not wait for it is found.
+        /// Not a fault: this client answers slowly, so that a server that does not wait is found.
         private static let isSlow = getenv("SHORTFUSE_STORE_SLOW") != nil
         static func pauseIfSlow() { if isSlow { usleep(100_000) } }
     #else

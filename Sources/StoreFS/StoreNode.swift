@@ -8,18 +8,18 @@ final class StoreNode<ID: Hashable & Sendable>: @unchecked Sendable {
     // atomic or locked.
     let nodeid: NodeID
     let id: ID
-    /// How often the store has found it. Guarded by the table's lock.
+    /// How often the store has returned it. Guarded by the table's lock.
     fileprivate var finds = 0
     /// Lookups granted and not forgotten.
     let lookups = Atomic<Int64>(0)
     /// False once the node has left the table. Written under the node's lock.
     let isKnown = Atomic(true)
-    /// Read and written under the node's lock only.
+    /// Accessed only under the node's lock.
     var versions = Versions()
     let pages = PageDrops()
-    /// What is being listed, if it is a directory: see `Listing`.
+    /// The listing in progress, if it is a directory: see `Listing`.
     let listing = Mutex<Listing?>(nil)
-    /// READs begun, and under way: see `StoreFS.write`.
+    /// READs begun and in progress: see `StoreFS.write`.
     let readsBegun = Atomic<UInt64>(0)
     let readsUnderWay = Atomic<Int>(0)
 
@@ -33,12 +33,12 @@ final class StoreNode<ID: Hashable & Sendable>: @unchecked Sendable {
     }
 }
 
-/// The nodes that the kernel may know. Its lock is a leaf.
+/// The nodes that the kernel may know. Its lock is a leaf lock.
 final class StoreNodes<ID: Hashable & Sendable>: Sendable {
     private struct Tables {
         var byNodeID: [NodeID: StoreNode<ID>] = [:]
         var byID: [ID: StoreNode<ID>] = [:]
-        /// nodeids are never used twice.
+        /// nodeids are never reused.
         var last = rootNodeID
     }
 
@@ -58,7 +58,7 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
 
     var all: [StoreNode<ID>] { tables.withLock { Array($0.byNodeID.values) } }
 
-    /// Counts a lookup of `id`, which the store has found.
+    /// Counts a lookup of `id`, which the store has returned.
     func grant(_ id: ID) -> (StoreNode<ID>, isNew: Bool) {
         tables.withLock { tables in
             if let node = tables.byID[id] {
@@ -77,8 +77,8 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Takes a node out that has no lookups left. The caller holds its lock.
-    /// - Returns: how often the store has found it; nil if it has been looked up since.
+    /// Removes a node that has no lookups left. The caller holds its lock.
+    /// - Returns: how often the store has returned it; nil if it has been looked up since.
     func removeUnlessUsed(_ node: StoreNode<ID>) -> Int? {
         tables.withLock { tables in
             guard node.lookups.load(ordering: .sequentiallyConsistent) <= 0 else { return nil }

@@ -1,11 +1,12 @@
 import Glibc
 
-/// The priority of a thread that has little to do, and that at once: it runs before all threads without
-/// a real-time priority (sched(7)) for as long as what it has to do is little.
+/// Priority for a thread with short, urgent work: during short bursts it runs before all threads
+/// without a real-time priority (sched(7)).
 ///
-/// To be used by the thread itself: `begin` when it wakes, `goOn` from time to time, `end` before it waits.
+/// The thread itself calls `begin` when it wakes, `goOn` from time to time, and `end` before it
+/// waits.
 public final class BurstPriority {
-    /// Nanoseconds. Others wait for so long at most, and for a moment they do not notice it.
+    /// Nanoseconds: the longest time for which other threads wait, too short to be noticed.
     private static let longest: UInt64 = 20_000_000
     /// The lowest there is.
     private static let level: Int32 = 1
@@ -14,10 +15,10 @@ public final class BurstPriority {
     private var isRaised = false
     private let canRaise: Bool
 
-    /// Takes the priority. Where the process may not (`CAP_SYS_NICE`) all stays as it is.
+    /// Raises the priority. Without permission (`CAP_SYS_NICE`) nothing changes.
     public init() {
-        // For the time after `longest`, and where there is no real-time priority to be had: then it
-        // counts among the threads of a control group, or of a session.
+        // For the time after `longest`, and where real-time priority is not available: the nice
+        // value then counts among the threads of a control group or a session.
         setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -20)
         canRaise = Self.take(SCHED_RR, Self.level)
         isRaised = canRaise
@@ -35,7 +36,7 @@ public final class BurstPriority {
         if canRaise, !isRaised { isRaised = Self.take(SCHED_RR, Self.level) }
     }
 
-    /// Of the calling thread alone, and not of threads that it starts.
+    /// Only for the calling thread, not for threads that it starts.
     private static func take(_ policy: Int32, _ level: Int32) -> Bool {
         var parameter = sched_param(sched_priority: level)
         return sched_setscheduler(0, policy | resetOnFork, &parameter) == 0

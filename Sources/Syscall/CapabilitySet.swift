@@ -32,7 +32,7 @@ public struct CapabilitySet: OptionSet, Hashable, Sendable {
         "perfmon", "bpf", "checkpoint_restore",
     ]
 
-    /// In order; later ones than those of Linux 5.9 by number.
+    /// In order; those added after Linux 5.9 by number.
     public var names: [String] {
         (0..<UInt64.bitWidth).filter { contains(Self(bit: $0)) }.map {
             $0 < Self.allNames.count ? Self.allNames[$0] : "\($0)"

@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// Owns a file descriptor: closes it when the last reference goes.
+/// Owns a file descriptor: closes it with the last reference.
 public final class Descriptor: Sendable {
     public let fd: FileDescriptor
 

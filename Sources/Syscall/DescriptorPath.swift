@@ -1,12 +1,11 @@
 import Glibc
 import SystemPackage
 
-/// "/proc/self/fd/N": the way to open, or to reach with calls that want a path, what an `O_PATH`
-/// descriptor stands for (open(2), under O_PATH). Following it never follows a symlink that N
-/// itself stands for.
+/// "/proc/self/fd/N": opens the file of an `O_PATH` descriptor, or passes it to calls that take a
+/// path (open(2), under O_PATH). If N is itself a symlink, that is not followed.
 ///
-/// By full path and not relative to a descriptor of /proc/self/fd, which would mean the old process
-/// after a fork.
+/// An absolute path, because a descriptor of /proc/self/fd would refer to the old process after a
+/// fork.
 public struct DescriptorPath {
     private var bytes: InlineArray<32, UInt8>
 

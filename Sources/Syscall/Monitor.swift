@@ -1,6 +1,6 @@
 import Glibc
 
-/// A mutex and a condition: what guards some state, and tells that it has changed.
+/// A mutex and a condition, which guard some state and signal its changes.
 public final class Monitor: @unchecked Sendable {
     // Safe to share: fixed for life, and only pthread functions touch what they point to.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -24,20 +24,20 @@ public final class Monitor: @unchecked Sendable {
         return body()
     }
 
-    /// Runs `body` without the lock. Only with the lock.
+    /// Runs `body` without the lock. The caller holds the lock.
     public func withoutLock(_ body: () -> Void) {
         pthread_mutex_unlock(mutex)
         body()
         pthread_mutex_lock(mutex)
     }
 
-    /// Lets the lock go until something changes. Only with the lock; whether it is what the caller
-    /// waits for, it must look itself.
+    /// Releases the lock until something changes. The caller holds the lock, and must check whether
+    /// the change is the one that it waits for.
     public func wait() {
         pthread_cond_wait(changed, mutex)
     }
 
-    /// As `wait`, until `condition` is true, but no longer than so many milliseconds.
+    /// As `wait`, until `condition` is true, but at most this number of milliseconds.
     public func wait(milliseconds: Int, until condition: () -> Bool) {
         var end = timespec()
         clock_gettime(CLOCK_REALTIME, &end)
@@ -47,8 +47,8 @@ public final class Monitor: @unchecked Sendable {
         while !condition(), pthread_cond_timedwait(changed, mutex, &end) == 0 {}
     }
 
-    /// Wakes one that waits.
+    /// Wakes one waiting thread.
     public func signal() { pthread_cond_signal(changed) }
-    /// Wakes all that wait.
+    /// Wakes all waiting threads.
     public func broadcast() { pthread_cond_broadcast(changed) }
 }

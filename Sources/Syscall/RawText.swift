@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// Bytes that mostly are UTF-8 but need not be: what the kernel calls a path or a name.
+/// Bytes that are usually but not necessarily UTF-8: what the kernel calls a path or a name.
 public enum RawText {
     public enum Unit: Equatable, Sendable {
         case scalar(Unicode.Scalar)
@@ -29,10 +29,10 @@ public enum RawText {
         }
     }
 
-    /// `bytes` as text that stands for these bytes and no others: an odd byte as `\xHH`, a backslash
-    /// as `\\`. What bash takes in `$'…'`.
+    /// `bytes` as text that represents exactly these bytes: a byte that is not UTF-8 as `\xHH`, a
+    /// backslash as `\\`, as bash accepts in `$'…'`.
     ///
-    /// - Parameter inOneLine: control characters and line separators as `\xHH`, too: for terminals
+    /// - Parameter inOneLine: also control characters and line separators as `\xHH`, for terminals
     ///   and logs.
     public static func escape(_ bytes: some Sequence<UInt8>, inOneLine: Bool) -> String {
         var text = ""
@@ -51,7 +51,7 @@ public enum RawText {
         return text
     }
 
-    /// The bytes that `escape` was given. A backslash that begins no escape stands for itself.
+    /// The bytes that were passed to `escape`. A backslash that begins no escape is kept.
     public static func unescape(_ text: String) -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
@@ -76,7 +76,7 @@ public enum RawText {
         (byte < 0x10 ? "\\x0" : "\\x") + String(byte, radix: 16)
     }
 
-    /// Of two hexadecimal digits, nil if they are not.
+    /// The value of two hexadecimal digits; nil if they are not.
     private static func code(_ digits: ArraySlice<UInt8>) -> UInt8? {
         let values = digits.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
         guard values.count == 2 else { return nil }

@@ -3,7 +3,7 @@ import Glibc
 import SystemPackage
 
 extension Syscall {
-    /// fstat(2), also of `O_PATH` descriptors.
+    /// fstat(2), including `O_PATH` descriptors.
     @inlinable
     public static func status(_ fd: FileDescriptor) throws(Errno) -> stat {
         var result = stat()
@@ -32,7 +32,7 @@ extension Syscall {
         return result
     }
 
-    /// fchmodat(2): follows symlinks (of /proc/self/fd, too).
+    /// fchmodat(2): follows symlinks (including those of /proc/self/fd).
     @inlinable
     public static func changeMode(
         at directory: FileDescriptor, _ name: UnsafePointer<CChar>, to mode: mode_t
@@ -40,7 +40,7 @@ extension Syscall {
         try check { fchmodat(directory.rawValue, name, mode, 0) }
     }
 
-    /// fchownat(2) of what the `O_PATH` descriptor stands for.
+    /// fchownat(2) of the file of an `O_PATH` descriptor.
     /// - Parameters: `UInt32.max` leaves an id as it is.
     @inlinable
     public static func changeOwner(
@@ -56,7 +56,7 @@ extension Syscall {
     public static let timeNow = timespec(tv_sec: 0, tv_nsec: Int(LINUX_UTIME_NOW))
     public static let timeOmitted = timespec(tv_sec: 0, tv_nsec: Int(LINUX_UTIME_OMIT))
 
-    /// utimensat(2) of what the `O_PATH` descriptor stands for (Linux 5.8).
+    /// utimensat(2) of the file of an `O_PATH` descriptor (Linux 5.8).
     /// - Parameters: may be `timeNow` or `timeOmitted`.
     @inlinable
     public static func changeTimes(
@@ -72,8 +72,8 @@ extension Syscall {
         }
     }
 
-    /// `st_dev` of what `path` names, as the kernel knows it: sends no request to the file system
-    /// there (statx(2), `AT_STATX_DONT_SYNC`), so a FUSE daemon may ask for its own mount.
+    /// `st_dev` of the file at `path`, as the kernel knows it: sends no request to its file system
+    /// (statx(2), `AT_STATX_DONT_SYNC`), so a FUSE daemon may use it on its own mount.
     @inlinable
     public static func device(of path: UnsafePointer<CChar>) throws(Errno) -> dev_t {
         var device = dev_t()
@@ -81,9 +81,9 @@ extension Syscall {
         return device
     }
 
-    /// True for a directory of this process's user in which nobody else may make names.
-    /// - Parameter sharesSticky: also where others may, but not remove or rename those that are not
-    ///   theirs.
+    /// True for a directory of this process's user in which no other user may create names.
+    /// - Parameter sharesSticky: also true if others may create names, but not remove or rename
+    ///   those of other users.
     public static func isOwnDirectory(_ status: stat, sharesSticky: Bool = false) -> Bool {
         status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
             && (status.st_mode & 0o022 == 0 || sharesSticky && status.st_mode & S_ISVTX != 0)

@@ -7,7 +7,7 @@ extension Syscall {
     /// The file that aborts FUSE connection `number` (the minor number of its `st_dev`) when something is
     /// written to it, and never another one that gets the same number later: all requests end with
     /// `ECONNABORTED`, all later ones with `ENOTCONN`. In the control file system
-    /// (Documentation/filesystems/fuse.rst), which need not be mounted unless this is an ordinary user.
+    /// (Documentation/filesystems/fuse.rst); only an ordinary user needs it mounted.
     /// - Throws: `ENOENT` without such a connection; `EPERM`, `ENODEV` without the control file system.
     public static func openFuseAbort(_ number: UInt32) throws(Errno) -> FileDescriptor {
         let control = Descriptor(owning: try openFuseControl())
@@ -23,7 +23,8 @@ extension Syscall {
         }
     }
 
-    /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever the number says.
+    /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`: `FS_*_FL`, four bytes whatever size the number
+    /// encodes.
     public static let getInodeFlags = UInt32(LINUX_FS_IOC_GETFLAGS)
     public static let setInodeFlags = UInt32(LINUX_FS_IOC_SETFLAGS)
     /// `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR`: `struct fsxattr`.
@@ -31,7 +32,7 @@ extension Syscall {
     public static let setExtendedFlags = UInt32(LINUX_FS_IOC_FSSETXATTR)
 
     /// ioctl(2).
-    /// - Parameter argument: as large as `command` wants it.
+    /// - Parameter argument: of the size that `command` requires.
     @inlinable
     public static func control(
         _ fd: FileDescriptor, command: UInt32, argument: UnsafeMutableRawPointer

@@ -22,7 +22,7 @@ extension Syscall {
     }
 
     /// pread(2), called once.
-    /// - Returns: bytes read, which may be fewer than asked before the file ends.
+    /// - Returns: bytes read, which may be fewer than requested before the end of the file.
     @inlinable
     public static func readOnce(
         _ fd: FileDescriptor, at offset: Int64, into buffer: UnsafeMutableRawBufferPointer
@@ -31,7 +31,8 @@ extension Syscall {
     }
 
     /// pwrite(2): writes all of `buffer` at `offset`.
-    /// - Returns: bytes written: fewer than asked only if an error came after the first part.
+    /// - Returns: bytes written: fewer than requested only if an error occurred after the first
+    ///   part.
     @inlinable
     public static func write(
         _ fd: FileDescriptor, at offset: Int64, from buffer: UnsafeRawBufferPointer
@@ -41,7 +42,7 @@ extension Syscall {
         }
     }
 
-    /// write(2) of a message, which goes as a whole or not at all.
+    /// write(2) of a message, which is written as a whole or not at all.
     @inlinable
     public static func writeMessage(
         _ fd: FileDescriptor, _ bytes: UnsafeRawBufferPointer
@@ -49,8 +50,8 @@ extension Syscall {
         _ = try retrying { Glibc.write(fd.rawValue, bytes.baseAddress, bytes.count) }
     }
 
-    /// pwritev2(2) with `RWF_APPEND`: writes all of `buffer` at the end of the file, wherever that
-    /// is by then, as write(2) does with `O_APPEND`.
+    /// pwritev2(2) with `RWF_APPEND`: writes all of `buffer` at the current end of the file, as
+    /// write(2) does with `O_APPEND`.
     /// - Returns: as `write`.
     @inlinable
     public static func append(
@@ -59,7 +60,8 @@ extension Syscall {
         try writeAll(buffer) { (start, count, _) in linux_append(fd.rawValue, start, count) }
     }
 
-    /// Calls `write` with what is left of `buffer`, and how much is done, until nothing is left.
+    /// Calls `write` with the rest of `buffer` and the number of bytes written, until nothing is
+    /// left.
     @inlinable @inline(__always)
     static func writeAll(
         _ buffer: UnsafeRawBufferPointer, _ write: (UnsafeRawPointer, Int, Int) -> Int
@@ -91,7 +93,8 @@ extension Syscall {
         try check { linux_fallocate(fd.rawValue, mode, off_t(offset), off_t(length)) }
     }
 
-    /// memfd_create(2): a file of `size` zero bytes in memory, which takes as much as is written.
+    /// memfd_create(2): a file of `size` zero bytes in memory, which uses only as much as is
+    /// written.
     public static func makeMemoryFile(_ name: String, size: Int) throws(Errno) -> FileDescriptor {
         let fd = FileDescriptor(rawValue: try retrying { linux_memory_file(name) })
         do throws(Errno) {
@@ -103,7 +106,7 @@ extension Syscall {
         return fd
     }
 
-    /// Gives back the memory or the blocks of a part of a file, which then reads as zeros.
+    /// Frees the memory or the blocks of a part of a file, which then reads as zeros.
     public static func punch(_ fd: FileDescriptor, at offset: Int64, length: Int64) throws(Errno) {
         try allocate(fd, mode: Int32(LINUX_FALLOC_PUNCH), offset: offset, length: length)
     }

@@ -4,19 +4,19 @@ import SystemPackage
 
 /// One entry of getdents64(2).
 public struct DirectoryEntry {
-    /// NUL-terminated, valid while the buffer is.
+    /// NUL-terminated, valid as long as the buffer.
     public let name: UnsafePointer<CChar>
     /// `d_ino`.
     public let inode: UInt64
     /// `d_type` as the type bits of `st_mode`; 0 if the file system does not say.
     public let mode: mode_t
-    /// `d_off`: the position at which reading goes on behind this entry.
+    /// `d_off`: the position at which reading continues after this entry.
     public let next: Int64
 }
 
 extension Syscall {
-    /// The least that `readDirectory` can do with: an entry is 19 bytes, a name of up to 255, its
-    /// NUL, and padding to 8.
+    /// The minimum for `readDirectory`: an entry has 19 bytes, a name of up to 255, a NUL, and
+    /// padding to 8.
     public static let directoryBufferMinimum = 280
 
     /// getdents64(2): calls `body` with the entries that fit into `buffer`, until it returns false.

@@ -2,8 +2,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// By path, since the calls on descriptors refuse `O_PATH` ones: the paths are those of
-/// /proc/self/fd.
+/// By paths of /proc/self/fd, since the calls on descriptors reject `O_PATH` ones.
 extension Syscall {
     /// getxattr(2).
     /// - Returns: bytes of the value; with an empty `buffer` its size only.

@@ -2,11 +2,11 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// `struct file_handle` of open_by_handle_at(2): leads to a file for as long as it exists, and never
-/// to another one.
+/// `struct file_handle` of open_by_handle_at(2): leads to a file for as long as it exists, and
+/// never to another one.
 public struct InodeHandle: Hashable, Sendable {
-    /// `handle_bytes`, `handle_type` and `f_handle`. Most file systems need no more than 16 bytes for
-    /// the last: there is one for each parked node, so those are kept without an array.
+    /// `handle_bytes`, `handle_type` and `f_handle`. Most file systems need at most 16 bytes for
+    /// the last. There is one for each parked node, so these are stored without an array.
     private enum Bytes: Hashable {
         case few(UInt64, UInt64, UInt64)
         case many([UInt8])
@@ -35,15 +35,15 @@ public struct InodeHandle: Hashable, Sendable {
     }
 }
 
-/// To tell what a handle stands for without opening it: that would look for its name, and read its
-/// directory, which shows in inotify(7) and in the time of access.
+/// Identifies the file of a handle without opening it: that would look for its name and read its
+/// directory, which is visible in inotify(7) and in the access time.
 extension InodeHandle {
-    /// Where in its handles a file system puts the number of the inode. That is its own business: who
-    /// goes by a place asks for each file whether its number is there.
+    /// Where a file system puts the inode number in its handles. This is not specified: code that
+    /// relies on a place checks for each file that the number is there.
     public struct InodePlace: Sendable {
         /// Bytes from the start of `f_handle`.
         fileprivate let offset: Int
-        /// Of 4 bytes, or of 8.
+        /// 4 bytes instead of 8.
         fileprivate let isShort: Bool
 
         fileprivate static let short = Self(offset: 0, isShort: true)
@@ -53,8 +53,8 @@ extension InodeHandle {
     /// The first place where `inode` is; nil if there is none.
     public func place(of inode: UInt64) -> InodePlace? {
         withBytes { handle in
-            // 8 bytes are number and generation, with most file systems. Else a short one may be the
-            // half of a long one.
+            // With most file systems, 8 bytes are number and generation. Otherwise a short one may
+            // be half of a long one.
             let isShort = handle?.loadUnaligned(as: UInt32.self) == 8
             let places =
                 isShort ? [.short] + InodePlace.long : InodePlace.long + [.short]
@@ -70,7 +70,7 @@ extension InodeHandle {
     private static func inode(
         at place: InodePlace, of handle: UnsafeMutableRawPointer?
     ) -> UInt64? {
-        // `handle_bytes` and `handle_type` come before.
+        // After `handle_bytes` and `handle_type`.
         guard let handle, let bytes = Int(exactly: handle.loadUnaligned(as: UInt32.self)),
             place.offset + (place.isShort ? 4 : 8) <= bytes
         else { return nil }
@@ -82,7 +82,7 @@ extension InodeHandle {
 }
 
 extension Syscall {
-    /// name_to_handle_at(2) of what `fd` stands for, `O_PATH` or not.
+    /// name_to_handle_at(2) of the file of `fd`, `O_PATH` or not.
     /// - Returns: the handle and, as in /proc/self/mountinfo, the mount that `fd` is on.
     /// - Throws: `EOPNOTSUPP` where files have no handles.
     public static func handle(
@@ -98,8 +98,8 @@ extension Syscall {
     }
 
     /// open_by_handle_at(2). Needs `CAP_DAC_READ_SEARCH`.
-    /// - Parameter mount: any open file there, not `O_PATH`.
-    /// - Throws: `ESTALE` if the file is gone.
+    /// - Parameter mount: any open file on the file system, not `O_PATH`.
+    /// - Throws: `ESTALE` if the file no longer exists.
     public static func open(
         _ handle: InodeHandle, on mount: FileDescriptor, flags: Int32
     ) throws(Errno) -> FileDescriptor {

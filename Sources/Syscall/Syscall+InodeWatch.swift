@@ -1,27 +1,27 @@
 import Glibc
 import SystemPackage
 
-/// What happened to a file that is watched by itself (inotify(7)).
+/// An event of a file with its own watch (inotify(7)).
 public struct InodeEvent {
     public var kind: WatchEvent.Kind
-    /// The number that `Syscall.watch(inode:_:with:)` gave; -1 for an overflow.
+    /// The number that `Syscall.watch(inode:_:with:)` returned; -1 for an overflow.
     public var watch: Int32
-    /// Bytes and a NUL, in the buffer that the event was read into; nil if it happened to what is
-    /// watched, and not to a file in it.
+    /// Bytes and a NUL, in the buffer that the event was read into; nil if the event concerns the
+    /// watched file itself, not a file in it.
     public var name: UnsafePointer<CChar>?
 }
 
 extension Syscall {
     /// inotify_init1(2): does not block.
-    /// - Throws: `EMFILE` with too many for one user (fs.inotify.max_user_instances).
+    /// - Throws: `EMFILE` if the user has too many (fs.inotify.max_user_instances).
     public static func makeInodeWatch() throws(Errno) -> FileDescriptor {
         FileDescriptor(
             rawValue: try retrying { inotify_init1(Int32(IN_CLOEXEC | IN_NONBLOCK)) })
     }
 
-    /// inotify_add_watch(2): from now on the queue tells what happens to the file of `fd`.
+    /// inotify_add_watch(2): from now on the queue reports events of the file of `fd`.
     /// - Returns: its number in the queue's events; the same for the same file.
-    /// - Throws: `ENOSPC` with too many for one user (fs.inotify.max_user_watches).
+    /// - Throws: `ENOSPC` if the user has too many (fs.inotify.max_user_watches).
     public static func watch(
         inode fd: FileDescriptor, _ kinds: WatchEvent.Kind, with queue: FileDescriptor
     ) throws(Errno) -> Int32 {
@@ -33,14 +33,15 @@ extension Syscall {
         }
     }
 
-    /// inotify_rm_watch(2); nothing if there is none of that number any more.
+    /// inotify_rm_watch(2); does nothing if the number no longer exists.
     public static func unwatch(_ watch: Int32, with queue: FileDescriptor) {
         _ = inotify_rm_watch(queue.rawValue, watch)
     }
 
-    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and hands out each.
+    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and passes each to
+    /// `body`.
     /// - Returns: false if there were none.
-    /// - Throws: `EPROTO` for what this cannot read.
+    /// - Throws: `EPROTO` for events that it cannot parse.
     public static func readInodeEvents(
         _ queue: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer,
         _ body: (InodeEvent) -> Void

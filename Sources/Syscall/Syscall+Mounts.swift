@@ -4,7 +4,7 @@ import SystemPackage
 
 /// One line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 public struct MountInfo: Hashable, Sendable {
-    /// Used again for another mount once this one is gone.
+    /// Reused for another mount once this one has ended.
     public let id: Int32
     /// The mount that the mountpoint is on.
     public let parent: Int32
@@ -17,20 +17,20 @@ public struct MountInfo: Hashable, Sendable {
 }
 
 extension Syscall {
-    /// An open /proc/self/mountinfo: poll(2) returns `POLLPRI` once for each change of the mounts that
-    /// this process sees.
+    /// An open /proc/self/mountinfo: poll(2) returns `POLLPRI` once for each change of the mounts
+    /// of this process's namespace.
     public static func openMountTable() throws(Errno) -> FileDescriptor {
         try open("/proc/self/mountinfo", flags: O_RDONLY)
     }
 
-    /// All mounts that this process sees, the older before the newer.
+    /// All mounts of this process's namespace, older ones first.
     public static func mounts() throws(Errno) -> [MountInfo] {
         let table = Descriptor(owning: try openMountTable())
         return MountInfo.parse(try readAll(table.fd))
     }
 
-    /// The devices (as the kernel numbers them: major << 20 | minor) whose file systems `watch` tells of.
-    /// The kernel ends that when a file system is unmounted (fs/notify/fdinfo.c).
+    /// The devices (in the kernel's numbering: major << 20 | minor) whose file systems `watch`
+    /// watches. The kernel ends a watch when the file system is unmounted (fs/notify/fdinfo.c).
     public static func watchedDevices(_ watch: FileDescriptor) throws(Errno) -> Set<UInt32> {
         let file = Descriptor(
             owning: try open("/proc/self/fdinfo/\(watch.rawValue)", flags: O_RDONLY))
@@ -43,13 +43,13 @@ extension Syscall {
             })
     }
 
-    /// `device` as the kernel numbers it.
+    /// `device` in the kernel's numbering.
     public static func kernelNumber(of device: dev_t) -> UInt32 {
         linux_kernel_device(device)
     }
 
-    /// The path of what `fd` stands for, as /proc/self/fd shows it now.
-    /// - Throws: `ENAMETOOLONG` for one of `PATH_MAX` bytes or more.
+    /// The current path of the file of `fd`, as /proc/self/fd shows it.
+    /// - Throws: `ENAMETOOLONG` for a path of `PATH_MAX` bytes or more.
     public static func linkTarget(ofDescriptor fd: FileDescriptor) throws(Errno) -> [UInt8] {
         var target = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = try DescriptorPath(fd).withPointer { (path) throws(Errno) in
@@ -70,7 +70,7 @@ extension Syscall {
         try check { linux_enter_mount_namespace(namespace.rawValue) }
     }
 
-    /// All of a file of /proc, whose size is not known before.
+    /// Reads a whole file of /proc, whose size is not known in advance.
     private static func readAll(_ file: FileDescriptor) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
         let part = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 8)
@@ -84,7 +84,7 @@ extension Syscall {
 }
 
 extension MountInfo {
-    /// - Parameter bytes: of /proc/self/mountinfo; lines that are not as they should be are left out.
+    /// - Parameter bytes: of /proc/self/mountinfo; malformed lines are left out.
     public static func parse(_ bytes: [UInt8]) -> [MountInfo] {
         bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
             let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)

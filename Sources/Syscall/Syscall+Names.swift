@@ -26,7 +26,7 @@ extension Syscall {
     }
 
     /// linkat(2).
-    /// - Parameter flags: `AT_SYMLINK_FOLLOW` to link what a symlink leads to.
+    /// - Parameter flags: `AT_SYMLINK_FOLLOW` to link the target of a symlink.
     @inlinable
     public static func makeLink(
         at oldDirectory: FileDescriptor, _ oldName: UnsafePointer<CChar>,
@@ -63,9 +63,9 @@ extension Syscall {
         }
     }
 
-    /// As `readLink`, without moving the symlink's time of access: through a mount of its own without
-    /// such times (open_tree(2), mount_setattr(2), Linux 5.12), which is gone afterwards. O_NOATIME is
-    /// not for symlinks. Where that is refused, the time moves.
+    /// As `readLink`, without changing the symlink's access time: uses a temporary mount with
+    /// noatime (open_tree(2), mount_setattr(2), Linux 5.12), since O_NOATIME does not apply to
+    /// symlinks. Where this is refused, the time changes.
     public static func readLinkUnnoticed(
         _ fd: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
@@ -75,8 +75,8 @@ extension Syscall {
         return try readLink(FileDescriptor(rawValue: clone), into: buffer)
     }
 
-    /// readlinkat(2) of the symlink that the `O_PATH` descriptor stands for.
-    /// - Returns: bytes of the target now in `buffer`; no NUL is added.
+    /// readlinkat(2) of the symlink of an `O_PATH` descriptor.
+    /// - Returns: the number of bytes of the target in `buffer`; no NUL is added.
     @inlinable
     public static func readLink(
         _ fd: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer

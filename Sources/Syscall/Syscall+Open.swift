@@ -3,7 +3,8 @@ import Glibc
 import SystemPackage
 
 extension Syscall {
-    /// `O_PATH`, `O_DIRECT` and `O_NOATIME`, which Swift does not see: glibc has them under _GNU_SOURCE only.
+    /// `O_PATH`, `O_DIRECT` and `O_NOATIME`, which Swift does not import: glibc defines them only
+    /// with _GNU_SOURCE.
     public static let openPath = Int32(LINUX_O_PATH)
     public static let openDirect = Int32(LINUX_O_DIRECT)
     public static let openNoAccessTime = Int32(LINUX_O_NOATIME)
@@ -35,7 +36,7 @@ extension Syscall {
         try retrying { fcntl(fd.rawValue, F_GETFL) }
     }
 
-    /// A copy of `fd` that execve(2) closes, with the lowest free number from `lowest` on.
+    /// A duplicate of `fd` that execve(2) closes, with the lowest free number from `lowest` on.
     @inlinable
     public static func duplicate(
         _ fd: FileDescriptor, lowest: Int32 = 0
@@ -43,19 +44,19 @@ extension Syscall {
         FileDescriptor(rawValue: try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, lowest) })
     }
 
-    /// close(2). Its error is dropped, for callers who can do nothing about it: on Linux the
-    /// descriptor is gone in any case.
+    /// close(2). Ignores errors, for callers that can do nothing about them: on Linux the
+    /// descriptor is closed in any case.
     @inlinable
     public static func close(_ fd: FileDescriptor) {
         _ = Glibc.close(fd.rawValue)
     }
 
-    /// Closes a duplicate of `fd`, for the errors that a close(2) reports (write-back to a network
-    /// or quota), while `fd` stays open.
+    /// Closes a duplicate of `fd` to get the errors that close(2) reports (write-back to a network,
+    /// quotas), while `fd` stays open.
     @inlinable
     public static func flush(_ fd: FileDescriptor) throws(Errno) {
         let copy = try retrying { fcntl(fd.rawValue, F_DUPFD_CLOEXEC, 0) }
-        // Not retried on EINTR: the descriptor is closed by then (close(2), notes).
+        // Not retried on EINTR: the descriptor is already closed (close(2), notes).
         if Glibc.close(copy) == -1, errno != EINTR { throw Errno(rawValue: errno) }
     }
 }

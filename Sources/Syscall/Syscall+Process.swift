@@ -3,9 +3,9 @@ import Glibc
 import SystemPackage
 
 extension Syscall {
-    /// Raises `RLIMIT_NOFILE` as far as it goes: to fs.nr_open with `CAP_SYS_RESOURCE`, else to the
-    /// hard limit.
-    /// - Returns: the soft limit now in force.
+    /// Raises `RLIMIT_NOFILE` as far as possible: to fs.nr_open with `CAP_SYS_RESOURCE`, otherwise
+    /// to the hard limit.
+    /// - Returns: the new soft limit.
     @discardableResult
     public static func raiseOpenFileLimit() -> UInt64 {
         var limit = rlimit()
@@ -29,16 +29,17 @@ extension Syscall {
         return FilePath(platformString: path)
     }
 
-    /// What posix_spawn(3) starts with `actions` gets no descriptor from `first` on.
+    /// A process that posix_spawn(3) starts with `actions` gets no descriptor from `first` on.
     public static func closeAll(
         from first: CInt, in actions: inout posix_spawn_file_actions_t
     ) {
         _ = linux_spawn_close_from(&actions, first)
     }
 
-    /// Lifts the limits of whoever started the process on the size of files and on processor time:
-    /// what a service does for others is not theirs to limit, and exceeding either would kill it.
-    /// Without `CAP_SYS_RESOURCE` they are lifted to the hard limits, and a write beyond that fails.
+    /// Lifts inherited limits on the size of files and on processor time: a service must not be
+    /// subject to the limits of the process that started it, and exceeding either would kill it.
+    /// Without `CAP_SYS_RESOURCE` they are raised to the hard limits, and a write beyond that
+    /// fails.
     public static func liftInheritedLimits() {
         signal(SIGXFSZ, SIG_IGN)
         for resource in [RLIMIT_FSIZE, RLIMIT_CPU] {
@@ -51,8 +52,7 @@ extension Syscall {
         }
     }
 
-    /// fs.nr_open, above which no limit of open files can be raised; its default if /proc does not
-    /// tell.
+    /// fs.nr_open, the maximum for the limit of open files; its default if /proc does not have it.
     private static func openFileCeiling() -> rlim_t {
         let unknown: rlim_t = 1 << 20
         guard let fd = try? open("/proc/sys/fs/nr_open", flags: O_RDONLY) else { return unknown }
@@ -64,19 +64,19 @@ extension Syscall {
         }
     }
 
-    /// Runs `body` on the calling thread as a file system user: what it creates belongs to them.
+    /// Runs `body` on the calling thread as a file system user, who owns what it creates.
     ///
     /// - Parameters:
-    ///   - capabilities: the effective set for `body`. setfsuid(2) takes the file system capabilities
-    ///     away, and with them the rights that the daemon checks nothing against.
+    ///   - capabilities: the effective set for `body`. setfsuid(2) removes the file system
+    ///     capabilities, which the daemon needs because it checks no permissions itself.
     ///   - before: the effective set afterwards.
-    /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
+    /// - Throws: `EPERM` if the process may not change ids, otherwise what `body` throws.
     @inlinable
     public static func withFileSystemIDs<R>(
         uid: uid_t, gid: gid_t, capabilities: CapabilitySet, restoring before: CapabilitySet,
         _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
-        // Each may have taken effect even if the other failed, so always go back.
+        // Each may have taken effect even if the other failed, so always restore both.
         defer {
             linux_reset_fs_ids(geteuid(), getegid())
             _ = linux_set_effective_capabilities(before.rawValue)
@@ -96,8 +96,8 @@ extension Syscall {
     }
 
     /// Runs `body` on the calling thread without supplementary groups.
-    /// - Parameter groups: the thread's afterwards.
-    /// - Throws: `EPERM` if the process may not change ids, else what `body` throws.
+    /// - Parameter groups: the thread's groups afterwards.
+    /// - Throws: `EPERM` if the process may not change ids, otherwise what `body` throws.
     public static func withoutSupplementaryGroups<R>(
         restoring groups: [gid_t], _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
@@ -106,18 +106,19 @@ extension Syscall {
         return try body()
     }
 
-    /// Sets the umask of the calling thread alone: umask(2), after unshare(2) with `CLONE_FS`, by
-    /// which the thread also gets a working directory of its own. Threads that it starts share both
+    /// Sets the umask of only the calling thread: umask(2), after unshare(2) with `CLONE_FS`, which
+    /// also gives the thread a separate working directory. Threads that it starts share both
     /// with it.
     @inlinable
     public static func setThreadMask(_ mask: mode_t) throws(Errno) {
         try check { linux_set_thread_umask(mask) }
     }
 
-    /// Names the calling thread, and so a process of one thread, as ps(1) shows it; up to 15 bytes.
+    /// Sets the name of the calling thread, or of a process with one thread, for ps(1); up to 15
+    /// bytes.
     public static func nameProcess(_ name: String) { linux_name_thread(name) }
 
-    /// The running kernel's: uname(2).
+    /// The version of the running kernel: uname(2).
     public static var kernelVersion: (major: Int, minor: Int) {
         var names = utsname()
         guard uname(&names) == 0 else { return (0, 0) }
@@ -128,7 +129,7 @@ extension Syscall {
         return (numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
     }
 
-    /// Nanoseconds of CLOCK_MONOTONIC, which the C library reads without a system call.
+    /// CLOCK_MONOTONIC in nanoseconds, which the C library reads without a system call.
     @inlinable @inline(__always)
     public static func monotonicNanoseconds() -> UInt64 {
         var time = timespec()
@@ -138,7 +139,7 @@ extension Syscall {
     }
 
     /// A page-aligned buffer that the calling thread keeps and reuses: valid until the same thread
-    /// asks for the same `slot` again.
+    /// requests the same `slot` again.
     /// - Parameters:
     ///   - slot: 0 or 1.
     ///   - size: bytes.
@@ -151,8 +152,8 @@ extension Syscall {
         return UnsafeMutableRawBufferPointer(start: memory, count: size)
     }
 
-    /// The size of the terminal `fd`, in characters; 0 by 0 if it does not know.
-    /// - Throws: `ENOTTY` if it is none.
+    /// The size of the terminal `fd`, in characters; 0 by 0 if unknown.
+    /// - Throws: `ENOTTY` if it is not a terminal.
     public static func terminalSize(
         _ fd: FileDescriptor
     ) throws(Errno) -> (rows: Int, columns: Int) {
@@ -162,8 +163,8 @@ extension Syscall {
         return (Int(rows), Int(columns))
     }
 
-    /// Blocks `signals` in the calling thread, and those that it starts, and makes a descriptor that
-    /// can be read when one is pending (signalfd(2)).
+    /// Blocks `signals` in the calling thread and in threads that it starts, and makes a descriptor
+    /// that is readable when one is pending (signalfd(2)).
     public static func makeSignalDescriptor(_ signals: [CInt]) throws(Errno) -> FileDescriptor {
         var set = sigset_t()
         sigemptyset(&set)

@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// What happened to a file on a file system that is watched (fanotify(7)).
+/// An event of a file on a watched file system (fanotify(7)).
 public struct WatchEvent {
-    /// inotify(7) has the same bits.
+    /// inotify(7) uses the same bits.
     public struct Kind: OptionSet, Sendable {
         public let rawValue: UInt64
         public init(rawValue: UInt64) { self.rawValue = rawValue }
@@ -13,33 +13,34 @@ public struct WatchEvent {
 
         public static let modify = Self(FAN_MODIFY)
         public static let attributes = Self(FAN_ATTRIB)
-        /// The last one that could write it has closed it.
+        /// A descriptor that was open for writing was closed.
         public static let closeWrite = Self(FAN_CLOSE_WRITE)
         public static let movedFrom = Self(FAN_MOVED_FROM)
         public static let movedTo = Self(FAN_MOVED_TO)
         public static let create = Self(FAN_CREATE)
         public static let delete = Self(FAN_DELETE)
-        /// What is watched has another name now.
+        /// The watched file was renamed.
         public static let moved = Self(FAN_MOVE_SELF)
         /// Events were lost.
         public static let overflow = Self(FAN_Q_OVERFLOW)
-        /// Not an event: also of directories.
+        /// Not an event: includes events of directories.
         public static let onDirectory = Self(FAN_ONDIR)
 
-        /// A name came or went.
+        /// A name was added or removed.
         public static let names: Self = [.create, .delete, .movedFrom, .movedTo]
-        /// The data of a file may be other data.
+        /// The data of a file may have changed.
         public static let data: Self = [.modify, .closeWrite]
     }
 
     public var kind: Kind
-    /// Of the process that did it, in this process's namespace.
+    /// The process that caused it, in this process's namespace.
     public var process: Int32
     /// `f_fsid` of the file system.
     public var fileSystem: UInt64 = 0
-    /// What it happened to: with `Kind.names`, what the name stands for.
+    /// The file that it concerns: with `Kind.names`, the file that the name leads to.
     public var object: InodeHandle?
-    /// With `Kind.names`: where the name is. Else where the object was found, if at all.
+    /// With `Kind.names`: the directory of the name. Otherwise where the object was found, if
+    /// known.
     public var directory: InodeHandle?
     /// Bytes and a NUL, in the buffer that the event was read into.
     public var name: UnsafePointer<CChar>?
@@ -51,8 +52,8 @@ public struct WatchEvent {
 }
 
 extension Syscall {
-    /// fanotify_init(2): a group whose events tell directory, name and object. Does not block.
-    /// - Parameter hasLimit: at most `fs.fanotify.max_queued_events` wait to be read; more are lost.
+    /// fanotify_init(2): a group whose events have directory, name and object. Does not block.
+    /// - Parameter hasLimit: queues at most `fs.fanotify.max_queued_events` events; more are lost.
     /// - Throws: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` before Linux 5.17.
     public static func makeWatch(hasLimit: Bool = true) throws(Errno) -> FileDescriptor {
         let flags =
@@ -63,7 +64,7 @@ extension Syscall {
             rawValue: try retrying { fanotify_init(UInt32(flags), UInt32(O_RDONLY)) })
     }
 
-    /// fanotify_mark(2): from now on the group tells of the whole file system that `fd` is on.
+    /// fanotify_mark(2): from now on the group watches the whole file system that `fd` is on.
     /// - Throws: `ENODEV`, `EXDEV` or `EOPNOTSUPP` for a file system that cannot be watched.
     public static func watch(
         fileSystemOf fd: FileDescriptor, _ kinds: WatchEvent.Kind, with watch: FileDescriptor
@@ -94,8 +95,8 @@ extension Syscall {
         return id
     }
 
-    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and hands out each but those
-    /// of `process`.
+    /// Reads events as far as they fit into `buffer` (4096 bytes or more) and passes each to
+    /// `body`, except those of `process`.
     /// - Returns: false if there were none.
     public static func readEvents(
         _ watch: FileDescriptor, except process: Int32,
@@ -110,7 +111,7 @@ extension Syscall {
         return isAny
     }
 
-    /// eventfd(2): can be read from once somebody has called `ring`, and ever after.
+    /// eventfd(2): is readable once `ring` has been called, and stays so.
     public static func makeBell() throws(Errno) -> FileDescriptor {
         FileDescriptor(
             rawValue: try retrying {
@@ -120,7 +121,8 @@ extension Syscall {
 
     public static func ring(_ bell: FileDescriptor) { eventfd_write(bell.rawValue, 1) }
 
-    /// What is in a queue of events, fanotify's or inotify's, as far as it fits; nothing if it is empty.
+    /// The content of a queue of events of fanotify or inotify, as far as it fits; empty if there
+    /// are none.
     static func readQueue(
         _ queue: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> UnsafeRawBufferPointer {
@@ -135,8 +137,8 @@ extension Syscall {
         }
     }
 
-    /// Leaves the calling thread `fd` as its only open file: it then keeps none from being closed
-    /// that the process closes, or that ends with the process's other threads.
+    /// Leaves the calling thread `fd` as its only open file: then files that the process closes, or
+    /// that are closed when its other threads end, are really closed.
     public static func keepOnly(_ fd: FileDescriptor) throws(Errno) {
         try check { linux_keep_only_descriptor(fd.rawValue) }
     }
@@ -145,11 +147,11 @@ extension Syscall {
 /// struct fanotify_event_metadata, and what follows it.
 extension WatchEvent {
     private static let headerSize = 24
-    /// struct fanotify_event_info_header and the f_fsid behind it.
+    /// struct fanotify_event_info_header and the f_fsid after it.
     private static let infoSize = 12
 
-    /// - Returns: no event, but its size, for one of `process`: of those there may be very many.
-    /// - Throws: `EPROTO` for what this cannot read.
+    /// - Returns: for an event of `process` only its size, because there may be very many.
+    /// - Throws: `EPROTO` for events that it cannot parse.
     fileprivate static func first(
         in bytes: UnsafeRawBufferPointer, except process: Int32
     ) throws(Errno) -> (WatchEvent?, size: Int)? {
@@ -176,7 +178,7 @@ extension WatchEvent {
 
     private mutating func take(_ info: UnsafeRawBufferPointer) {
         let kind = UInt32(info[0])
-        // Two words of struct file_handle, and as many bytes as the first says.
+        // Two words of struct file_handle, and the number of bytes that the first gives.
         let start = Self.infoSize
         guard info.count >= start + 8 else { return }
         let end = start + 8 + Int(info.loadUnaligned(fromByteOffset: start, as: UInt32.self))
@@ -188,7 +190,7 @@ extension WatchEvent {
         case UInt32(FAN_EVENT_INFO_TYPE_DFID): directory = handle
         case UInt32(FAN_EVENT_INFO_TYPE_DFID_NAME):
             directory = handle
-            // The kernel ends it with a NUL.
+            // The kernel terminates it with a NUL.
             guard end < info.count, info[info.count - 1] == 0 || info[end...].contains(0) else {
                 return
             }

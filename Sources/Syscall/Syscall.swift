@@ -2,10 +2,10 @@ import Glibc
 import SystemPackage
 
 /// System calls as the daemon needs them: names as bytes, failures as thrown `Errno`, restarted
-/// when a signal interrupts them. By topic in `Syscall+Topic.swift`; each function is the manual
-/// page of its name, and throws whatever that page lists.
+/// when a signal interrupts them. Sorted by topic in `Syscall+Topic.swift`. The manual page of each
+/// call describes the function and lists its errors.
 public enum Syscall {
-    /// Runs `call` until it is not interrupted, and throws what it leaves in `errno` for -1.
+    /// Runs `call` until it is not interrupted, and throws `errno` if it returns -1.
     @inlinable @inline(__always)
     static func retrying<R: SignedInteger>(_ call: () -> R) throws(Errno) -> R {
         while true {
@@ -16,7 +16,7 @@ public enum Syscall {
         }
     }
 
-    /// As `retrying`, for calls that return only success.
+    /// As `retrying`, for calls that return no value.
     @inlinable @inline(__always)
     static func check(_ call: () -> Int32) throws(Errno) {
         _ = try retrying(call)

@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A thread that does one thing until it is told to stop.
+/// A thread that runs one function.
 public final class Worker: @unchecked Sendable {
-    // Safe to share: `thread` is set before anybody else has the object, and joined once.
+    // Safe to share: `thread` is set before the object is shared, and joined once.
     private var thread = pthread_t()
 
     private final class Body: Sendable {
@@ -16,9 +16,9 @@ public final class Worker: @unchecked Sendable {
         }
     }
 
-    /// Starts `body` on a thread of its own.
+    /// Starts `body` on a new thread.
     /// - Parameter name: as `ps -L` shows it; up to 15 bytes.
-    /// - Throws: `EAGAIN` if there can be no more threads.
+    /// - Throws: `EAGAIN` if no more threads can be created.
     public init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
         let context = Unmanaged.passRetained(Body(name, body))
         let error = pthread_create(
@@ -37,13 +37,13 @@ public final class Worker: @unchecked Sendable {
         }
     }
 
-    /// Waits for the end of the thread, unless that is the caller. Once.
+    /// Waits for the end of the thread, unless the caller is that thread. Call it once.
     public func join() {
         if pthread_equal(thread, pthread_self()) != 0 { return detach() }
         pthread_join(thread, nil)
     }
 
-    /// Nobody will join it.
+    /// Declares that the thread will not be joined.
     public func detach() {
         pthread_detach(thread)
     }

@@ -16,8 +16,8 @@ struct Shortfuse: ParsableCommand {
             Each request to a FUSE daemon costs two context switches. shortfuse keeps names, \
             attributes, extended attributes and the data of small files in BPF maps, so that the \
             kernel answers and the daemon sleeps. Every change through the mount \
-            goes through the daemon, which removes what it concerns from the maps first: an answer \
-            is never stale. The daemon watches SOURCE, too; a change made there directly is visible \
+            goes through the daemon, which first removes what it concerns from the maps: an answer \
+            is never stale. The daemon also watches SOURCE; a change made there directly is visible \
             through the mount within 100 milliseconds.
 
             First steps, as root:

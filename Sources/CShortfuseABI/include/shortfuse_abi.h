@@ -11,14 +11,14 @@
 #include <linux/types.h>
 
 enum sf_const {
-	/* Raised with every change below; module and daemon must agree. */
+	/* Increment it with every change below; module and daemon must agree. */
 	SF_ABI_VERSION = 8,
 
 	/* FUSE opcodes known to the hook: 0 .. SF_OPCODES - 1. */
 	SF_OPCODES = 64,
 
 	/*
-	 * Longest request that the hook shows to a program (a 255-byte name with
+	 * Longest request that the hook passes to a program (a 255-byte name with
 	 * its NUL, rounded up to whole words). Raising it costs stack in every
 	 * request of an attached mount.
 	 */
@@ -31,24 +31,24 @@ enum sf_const {
 	 */
 	SF_IN_SHORT = 33,
 
-	/* Longest reply but for READ's: struct fuse_entry_out. */
+	/* Longest reply except READ's: struct fuse_entry_out. */
 	SF_OUT_MAX = 128,
 
 	/*
-	 * Bytes of file data in one element of the map `data`, and what one run
-	 * of READ's program answers at the most. Raising it wastes more behind
-	 * the end of small files.
+	 * Bytes of file data in one element of the map `data`, and the most that
+	 * one run of READ's program answers. Raising it wastes more after the
+	 * end of small files.
 	 */
 	SF_BLOCK = 4096,
 
 	/*
-	 * A block may be in so many elements of `data`. Raising it costs a look at
-	 * each in a READ that misses; lowering it evicts hot blocks that crowd.
+	 * The number of elements of `data` that a block may be in. A READ that
+	 * misses reads them all; lowering it evicts hot blocks that collide.
 	 */
 	SF_WAYS = 8,
 
 	/*
-	 * Names up to this many bytes live in the map `names`, longer ones in
+	 * Names up to this many bytes are in the map `names`, longer ones in
 	 * `long_names`. Raising it costs hashing and memory for every short name.
 	 */
 	SF_SHORT_NAME = 32,
@@ -56,20 +56,20 @@ enum sf_const {
 
 	/*
 	 * Names of extended attributes up to this long (with their NUL), and
-	 * values up to this long, live in `replies`. Raising either costs memory
-	 * for every entry; the name must fit SF_IN_SHORT behind a getxattr_in.
+	 * values up to this long, are in `replies`. Raising either costs memory
+	 * for every entry; the name must fit SF_IN_SHORT after a getxattr_in.
 	 */
 	SF_REPLY_NAME = 32,
 	SF_REPLY_MAX = 96,
 };
 
-/* sf_attr_slot.attr.flags: else the tick of the first answer, 0: there was none. */
+/* sf_attr_slot.attr.flags: otherwise the tick of the first answer, 0: none yet. */
 #define SF_TOLD_ALWAYS 1U         /* the kernel may keep them at once */
 #define SF_TOLD_NEVER 0xffffffffU /* it must not */
 
 /*
- * Set in the file handle of every OPEN answered in kernel; below it the version
- * of the node at that moment. The daemon has nothing open for such a handle and
+ * Set in the file handle of every OPEN answered in the kernel; the lower bits are the
+ * version of the node at that moment. The daemon has nothing open for such a handle and
  * serves it by nodeid.
  */
 #define SF_FH_RESERVED (1ULL << 63)
@@ -82,8 +82,8 @@ enum sf_verdict {
 };
 
 /*
- * One request, as the hook shows it to the program of its opcode. The program
- * reads nodeid .. out_size and in, and writes error and out; out_size only
+ * One request, as the hook passes it to the program of its opcode. The program
+ * reads nodeid .. out_size and in, and writes error and out; it writes out_size only
  * where the reply's length may vary (READ, READLINK, extended attributes).
  */
 struct sf_ctx {
@@ -98,7 +98,7 @@ struct sf_ctx {
 };
 
 /*
- * What a learner is given: a request of an attached mount that its daemon has answered, `out` being
+ * The context of a learner: a request of an attached mount that its daemon has answered; `out` is
  * the reply and out_size its length.
  */
 struct sf_learn_ctx {
@@ -106,7 +106,7 @@ struct sf_learn_ctx {
 	__u64 asked;        /* CLOCK_MONOTONIC in nanoseconds, before it was sent */
 };
 
-/* How long what a daemon answered is true: of a mount that the programs do not serve themselves. */
+/* How long a reply of another daemon is valid, on an attached mount. */
 enum sf_policy {
 	SF_POLICY_MIRROR,    /* our own daemon keeps the maps exact */
 	SF_POLICY_OWN,       /* as long as the daemon said itself */
@@ -115,9 +115,9 @@ enum sf_policy {
 };
 
 /*
- * READ's: run once for each block that the request touches, with its part of
- * the request in `in` (struct fuse_read_in). `block` mirrors the block of the
- * file: a byte is where it is in there. Fewer bytes than wanted are the end.
+ * For READ: run once for each block that the request covers, with that part of
+ * the request in `in` (struct fuse_read_in). `block` is the block of the file: each
+ * byte is at its offset in the block. Fewer bytes than requested mean the end.
  */
 struct sf_read_ctx {
 	struct sf_ctx head; /* head.out is not used */
@@ -145,32 +145,32 @@ struct sf_config {
 
 /*
  * One slot of the map `attrs`, an array that the daemon writes through mmap:
- * node N lives in slot N mod slots, if anywhere.
+ * node N, if present, is in slot N mod slots.
  *
- * seq    odd while the daemon writes; a reader that sees it odd or changed
- *        throws its copy away.
- * grant  LOOKUPs answered in kernel that the daemon has not counted yet:
+ * seq    odd while the daemon writes; a reader that finds it odd or changed
+ *        discards its copy.
+ * grant  LOOKUPs answered in the kernel that the daemon has not counted yet:
  *        tag << 32 | count, tag = sf_tag(nodeid). Only the daemon changes the
- *        tag; programs raise the count by compare-and-swap, and only under the
- *        tag of the node that they answer for. So no lookup is lost or booked
+ *        tag; programs increment the count by compare-and-swap, and only under
+ *        the tag of the node that they answer for. So no lookup is lost or added
  *        to another node, whatever happens to the slot meanwhile.
- * nodeid 0: no attributes here.
- * version        of the node's data (a directory's: of its names). Never used
+ * nodeid 0: no attributes.
+ * version        of the node's data (for a directory: of its names). Never used
  *        twice by one daemon, so what was cached under another version is
- *        void without being touched.
- * xattr_version  the same of its extended attributes; never used twice for
+ *        void without being changed.
+ * xattr_version  the same for its extended attributes; never used twice for
  *        one node.
- * kept   the version that the kernel's own cache of the node is known to be
- *        of. A file's: the page cache may be kept at OPEN if this is the
+ * kept   the version that the kernel's own cache of the node is known to
+ *        have. For a file: the page cache may be kept at OPEN if this equals
  *        version; programs set it at RELEASE. 0: the daemon has not opened it
- *        yet. A directory's: its listing is in the kernel.
- * attr.flags     not the kernel's (for it they are 0): when it was first told
- *        these attributes, SF_TOLD_*. Programs set it from 0.
+ *        yet. For a directory: its listing is in the kernel.
+ * attr.flags     without the kernel's meaning (there they are 0): when these
+ *        attributes were first returned, or SF_TOLD_*. Programs set it from 0.
  *
- * Of an attached mount the programs are the writers, and a node's slot is
- * sf_slot_hash(nodeid). version is then the connection's count of changes before
- * the daemon was asked, kept the time (CLOCK_MONOTONIC, ns) at which the
- * attributes end; grant and xattr_version are not used.
+ * On an attached mount the programs write it, and a node's slot is
+ * sf_slot_hash(nodeid). Then version is the connection's count of changes before
+ * the request was sent, and kept the time (CLOCK_MONOTONIC, ns) at which the
+ * attributes expire; grant and xattr_version are not used.
  */
 struct sf_attr_slot {
 	__u32 seq;
@@ -184,7 +184,7 @@ struct sf_attr_slot {
 
 #define SF_GRANT_COUNT 0xffffffffULL
 
-/* Nodeids of other daemons are pointers, hashes, numbers: the upper bits of a product mix all. */
+/* Nodeids of other daemons may be pointers, hashes, numbers: a product's upper bits mix all. */
 #define sf_slot_hash(nodeid) ((__u32)((0x9E3779B97F4A7C15ULL * (nodeid)) >> 40))
 
 /* The tag of a nodeid in `grant`; never 0, which marks an unowned slot. */
@@ -202,23 +202,23 @@ struct sf_long_name {
 	char name[SF_LONG_NAME];
 };
 
-/* What of the maps is valid at all: the daemon writes it, and the programs read it. */
+/* Which map entries are valid at all: the daemon writes it, and the programs read it. */
 struct sf_validity {
-	/* What was published under a lower version or generation is void: drops all at once. */
+	/* What was published with a lower version or generation is void: drops all at once. */
 	__u64 from;
 	/*
-	 * CLOCK_MONOTONIC in ns, from when on nothing is valid; 0: no such time. It also ends what
-	 * the maps answer for a daemon that is stopped.
+	 * CLOCK_MONOTONIC in ns, after which nothing is valid; 0: none. It also applies while the
+	 * daemon is stopped.
 	 */
 	__u64 lease;
 };
 
 /*
- * Value of both. nodeid 0: there is no such name. `generation` is never used twice by one daemon,
- * so a reader that finds the same element with the same generation before and after saw the name
- * valid all the while, also if the map recycled the element. Of an attached mount it is what
- * `version` is in a slot, and node_generation what its daemon said of the node: the kernel gives an
- * inode up for another number.
+ * Value of both. nodeid 0: the name does not exist. `generation` is never used twice by one daemon,
+ * so if a reader finds the same element with the same generation before and after, the name was
+ * valid in between, even if the map recycled the element. On an attached mount it is what
+ * `version` is in a slot, and node_generation is the daemon's generation of the node: the kernel
+ * drops an inode whose generation changes.
  */
 struct sf_dentry {
 	__u64 nodeid;
@@ -232,12 +232,12 @@ struct sf_dentry {
 
 /*
  * An element of the map `data`, an array that the daemon writes through mmap:
- * one block of a file. Block I of node N is in the set sf_block_set(N, I), if
- * anywhere. It counts only while the node's slot has the same version.
+ * one block of a file. Block I of node N, if present, is in the set
+ * sf_block_set(N, I). It is valid only while the node's slot has the same version.
  *
  * seq    as in struct sf_attr_slot.
- * used   set by programs, cleared by the daemon on its search for room.
- * nodeid 0: nothing here.
+ * used   set by programs, cleared by the daemon when it searches for space.
+ * nodeid 0: empty.
  */
 struct sf_block {
 	__u32 seq;
@@ -254,7 +254,7 @@ struct sf_block {
 		  (sets)) >>                                                                       \
 		 32))
 
-/* Key of `replies`: what was asked of a node, zero-padded. */
+/* Key of `replies`: the request for a node, zero-padded. */
 struct sf_reply_key {
 	__u64 nodeid;
 	__u32 opcode;
@@ -264,7 +264,7 @@ struct sf_reply_key {
 
 /*
  * Value of `replies`: the reply to READLINK, GETXATTR, LISTXATTR or STATFS.
- * Counts while the node's slot has the same xattr_version; STATFS's, and all of
+ * Valid while the node's slot has the same xattr_version; STATFS's, and all on
  * an attached mount, until `expires`, in nanoseconds of CLOCK_MONOTONIC.
  * `generation` as in sf_dentry.
  */
@@ -286,8 +286,8 @@ struct sf_counter {
 };
 
 /*
- * Where the running kernel's FUSE keeps what the hook reads, from its BTF.
- * Bytes from the start of the struct; `bit` fields: bits from its start.
+ * Where the running kernel's FUSE keeps what the hook reads, according to its BTF.
+ * In bytes from the start of the struct; for `bit` fields in bits.
  */
 struct sf_field {
 	__u16 offset;
@@ -337,7 +337,7 @@ struct sf_layout {
 	struct sf_field inode_lock;
 };
 
-/* What SF_IOC_ATTACH is given a descriptor of. */
+/* The kind of descriptor that is passed to SF_IOC_ATTACH. */
 enum sf_attach_kind {
 	SF_ATTACH_DEVICE, /* /dev/fuse of the caller's own mount, which ends with the attachment */
 	SF_ATTACH_MOUNT,  /* the root of any FUSE mount; its daemon goes on without us */
@@ -345,20 +345,20 @@ enum sf_attach_kind {
 
 /*
  * Argument of SF_IOC_ATTACH. Closing /dev/shortfuse detaches, and with
- * SF_ATTACH_DEVICE aborts the connection: whoever closes it without SF_IOC_DETACH
- * is dying, and may leave a thread behind that waits for a reply from itself.
+ * SF_ATTACH_DEVICE aborts the connection: a process that closes it without
+ * SF_IOC_DETACH is exiting, and may leave a thread that waits for a reply from itself.
  */
 struct sf_attach {
 	__u32 size; /* sizeof(struct sf_attach) */
 	__u32 abi_version;
 	__s32 fd;   /* what to attach */
 	__u32 kind; /* enum sf_attach_kind */
-	/* SF_ATTACH_MOUNT: for how long a closed handle is given to whoever opens the file again,
+	/* SF_ATTACH_MOUNT: how long a closed handle is reused when the file is opened again,
 	 * in ns; 0: never, ~0: until it changes. Longer: more opens that the daemon does not see.
 	 */
 	__u64 open_ns;
-	/* So many of them at the most. More: more opens are answered, more files are open in the
-	 * daemon, which may have a limit. */
+	/* The maximum number of them. More: more opens are answered, but more files are open in
+	 * the daemon, which may have a limit. */
 	__u32 idle_max;
 	__u32 reserved;
 	__s32 prog_fd[SF_OPCODES];  /* program per opcode, -1: none */
@@ -368,20 +368,20 @@ struct sf_attach {
 
 /*
  * Errors: EPERM no CAP_SYS_ADMIN; EPROTO another ABI version; EFAULT;
- * EBUSY this file or this connection is attached already; EBADF fd is not
- * what `kind` says; ENOTCONN it is not mounted or aborted; EINVAL the layout
- * does not fit; EPROTOTYPE a program is not what the hook runs; EOPNOTSUPP the
- * mount has a writeback cache, EXDEV it may open files by FUSE passthrough: changes
- * then do not pass by.
+ * EBUSY this file or this connection is already attached; EBADF fd is not
+ * what `kind` says; ENOTCONN it is not mounted or was aborted; EINVAL the layout
+ * does not fit; EPROTOTYPE the hook cannot run a program; EOPNOTSUPP the
+ * mount has a writeback cache, EXDEV it may open files with FUSE passthrough: with both,
+ * some changes do not pass through the module.
  */
 #define SF_IOC_ATTACH _IO('S', 1)
-/* Detaches and leaves the connection alone. ENOTCONN: nothing is attached. */
+/* Detaches and does not affect the connection. ENOTCONN: nothing is attached. */
 #define SF_IOC_DETACH _IO('S', 2)
 /*
- * What became of the requests of an attached mount since it was attached, and what is kept for it.
- * The module counts these: it may refuse what a program answered, and answers some by itself.
- * SF_IOC_FIGURES fills in all but `fd`. Errors: EPERM no CAP_BPF; EFAULT; EBADF fd is no root of a
- * FUSE mount; ENOTCONN it is not attached.
+ * How the requests of an attached mount were answered since attaching, and what is kept for it.
+ * The module counts these: it may reject a program's answer, and answers some by itself.
+ * SF_IOC_FIGURES sets all fields except `fd`. Errors: EPERM no CAP_BPF; EFAULT; EBADF fd is not the
+ * root of a FUSE mount; ENOTCONN it is not attached.
  */
 struct sf_figures {
 	__s32 fd;      /* the root of the mount; O_PATH will do */

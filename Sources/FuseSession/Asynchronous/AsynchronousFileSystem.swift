@@ -3,13 +3,13 @@ import SystemPackage
 
 /// A FUSE file system whose operations may take long: each is a task, and no thread waits for it.
 ///
-/// A request carries copies of its names and data, because it outlives the call that brought it.
+/// A request has copies of its names and data, because it outlives the call that received it.
 public protocol AsynchronousFileSystem: Sendable {
-    /// INIT: the first request. `connection` tells what the kernel can do and takes what to use.
+    /// INIT: the first request. `connection` has what the kernel offers, and takes what to use.
     func initialize(_ connection: inout Connection)
-    /// FORGET: takes `count` from the nlookup of `node`. The kernel waits for no reply.
+    /// FORGET: subtracts `count` from the nlookup of `node`. The kernel waits for no reply.
     func forget(node: NodeID, count: UInt64)
-    /// Answers `request`. Begins on the thread that received it, which is free again as soon as the
+    /// Answers `request`. Starts on the thread that received it, which is free as soon as the
     /// operation suspends.
     ///
     /// The task is cancelled when the caller is killed.
@@ -21,7 +21,7 @@ public protocol AsynchronousFileSystem: Sendable {
 public struct Caller: Sendable, Codable {
     public let uid: uid_t
     public let gid: gid_t
-    /// 0 if unknown in this pid namespace, or if the kernel asks by itself.
+    /// 0 if unknown in this pid namespace, or if the kernel sends the request by itself.
     public let pid: pid_t
 
     public init(uid: uid_t, gid: gid_t, pid: pid_t = 0) {
@@ -35,15 +35,15 @@ public struct Caller: Sendable, Codable {
     }
 }
 
-/// A request of the kernel. Permissions are checked by the kernel (`default_permissions`), and the
-/// umask is applied to modes.
+/// A request from the kernel, which has checked permissions (`default_permissions`) and applied the
+/// umask to modes.
 public enum FileRequest: Sendable {
     case lookup(parent: NodeID, FileName)
     case attributes(NodeID)
     case setAttributes(NodeID, AttributeChanges)
     case readLink(NodeID)
     case statistics(NodeID)
-    /// Any type but directories and symbolic links, by the type bits of `mode`.
+    /// Any type except directories and symbolic links, given by the type bits of `mode`.
     case makeNode(parent: NodeID, FileName, mode: mode_t, device: dev_t)
     case makeDirectory(parent: NodeID, FileName, mode: mode_t)
     case makeSymlink(parent: NodeID, FileName, target: [UInt8])
@@ -57,10 +57,12 @@ public enum FileRequest: Sendable {
     case create(parent: NodeID, FileName, mode: mode_t, flags: Int32)
     /// Fewer than `count` bytes in the reply: the end of the file.
     case read(NodeID, offset: Int64, count: Int)
-    /// `appends`: the file is open with `O_APPEND`, and `offset` is where the kernel takes its end to be.
+    /// `appends`: the file is open with `O_APPEND`, and `offset` is where the kernel assumes its
+    /// end.
     case write(NodeID, offset: Int64, appends: Bool, [UInt8])
     case openDirectory(NodeID)
-    /// `offset`: 0, or the `next` of the last entry that the caller has. `size`: bytes of the reply.
+    /// `offset`: 0, or the `next` of the last entry that the caller has. `size`: bytes of the
+    /// reply.
     case readDirectory(NodeID, offset: Int64, size: Int)
     case extendedAttribute(NodeID, name: String)
     case extendedAttributeNames(NodeID)
@@ -72,19 +74,19 @@ public enum FileRequest: Sendable {
 /// What `AsynchronousFileSystem.answer` replies with.
 public enum FileReply: Sendable {
     case done
-    /// Of LOOKUP and of what makes a name. Raises the nlookup of the entry's node by one.
+    /// For LOOKUP and requests that add a name. Increments the nlookup of the entry's node.
     case entry(Entry)
     case attributes(Attributes)
     case opened(OpenFile)
     case created(Entry, OpenFile)
-    /// Data, a link's target, a listing (`DirectoryBuffer`), an extended attribute, or the names of
-    /// all, each with its NUL.
+    /// Data, the target of a link, a listing (`DirectoryBuffer`), an extended attribute, or the
+    /// names of all, each with a NUL.
     case bytes([UInt8])
     /// Bytes written.
     case count(Int)
     case statistics(statvfs)
 
-    /// The node whose nlookup this raises by one, if any.
+    /// The node whose nlookup this increments, if any.
     public var granted: NodeID? {
         switch self {
         case .entry(let entry), .created(let entry, _): entry.nodeID == 0 ? nil : entry.nodeID

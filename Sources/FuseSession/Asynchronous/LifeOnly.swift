@@ -1,6 +1,6 @@
 import Glibc
 
-/// What `Session` asks of every file system, of an asynchronous one.
+/// The part of `FileSystem` that `Session` needs, for an asynchronous file system.
 struct LifeOnly: FileSystem {
     let fileSystem: any AsynchronousFileSystem
 

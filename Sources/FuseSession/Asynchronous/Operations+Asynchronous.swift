@@ -17,8 +17,8 @@ func makeAsynchronousOperations() -> fuse_lowlevel_ops {
 
 /// Counts a request and starts a task that answers it.
 /// - Parameters:
-///   - room: of GETXATTR and LISTXATTR, bytes that the caller has; nil for all else.
-///   - make: copies what the request carries.
+///   - room: for GETXATTR and LISTXATTR, the size of the caller's buffer; otherwise nil.
+///   - make: copies the content of the request.
 private func start(
     _ request: fuse_req_t?, _ opcode: Opcode, room: Int? = nil,
     _ make: () throws(Errno) -> FileRequest
@@ -42,7 +42,7 @@ private func start(
                 let reply = try await fileSystem.answer(content, from: caller)
                 let arrived =
                     room.map { pending.succeed(reply, room: $0) } ?? pending.succeed(reply)
-                // The kernel has not counted the lookup of a reply that it did not take.
+                // The kernel has not counted the lookup of a reply that it did not accept.
                 if !arrived, let node = reply.granted { fileSystem.forget(node: node, count: 1) }
             } catch {
                 pending.fail(error)
@@ -54,7 +54,7 @@ private func start(
     }
 }
 
-/// - Throws: `EINVAL` for what is no name: the kernel asks for "." and ".." only for NFS.
+/// - Throws: `EINVAL` for an invalid name: the kernel looks up "." and ".." only for NFS.
 private func fileName(_ name: UnsafePointer<CChar>?) throws(Errno) -> FileName {
     guard let name, let fileName = FileName(name) else { throw .invalidArgument }
     // The kernel lets longer ones pass (FUSE_NAME_MAX).
@@ -147,14 +147,14 @@ private func addAsynchronousFiles(to operations: inout fuse_lowlevel_ops) {
     operations.write = { request, node, bytes, size, offset, info in
         start(request, .write) { () throws(Errno) in
             guard let info, let bytes else { throw .invalidArgument }
-            // A page of a mapping belongs where it is, whatever the flags.
+            // A page of a mapping keeps its offset, whatever the flags.
             let appends = info.pointee.flags & O_APPEND != 0 && info.pointee.writepage == 0
             return .write(
                 node, offset: Int64(offset), appends: appends,
                 Array(UnsafeRawBufferPointer(start: bytes, count: size)))
         }
     }
-    // Nothing is open for a handle: RELEASE has no work, and the kernel wants its reply.
+    // Nothing is open for a handle: RELEASE does nothing, but the kernel expects a reply.
     operations.release = { request, _, _ in
         serveEmpty(request, .release) { (_, _) throws(Errno) in }
     }

@@ -8,7 +8,7 @@ final class PendingRequest: @unchecked Sendable {
     // Safe to share: `request` is libfuse's, which lets any thread reply; the rest is locked.
     private enum State {
         case running
-        /// libfuse tells `self` of an INTERRUPT.
+        /// libfuse notifies `self` of an INTERRUPT.
         case watched(Task<Void, Never>)
         case replied
     }
@@ -17,7 +17,8 @@ final class PendingRequest: @unchecked Sendable {
     private let caller: pid_t
     private let state = Mutex(State.running)
 
-    /// Between two looks whether an interrupted caller is ending. Shorter: sooner gone, busier.
+    /// The interval of checks whether an interrupted caller is ending. Shorter: it ends sooner,
+    /// more work.
     private static let interval = Duration.milliseconds(100)
 
     init(_ request: fuse_req_t, caller: pid_t) {
@@ -25,7 +26,7 @@ final class PendingRequest: @unchecked Sendable {
         self.caller = caller
     }
 
-    /// Has `task`, which answers this request, cancelled when the caller is killed.
+    /// Cancels `task`, which answers this request, when the caller is killed.
     func watch(_ task: Task<Void, Never>) {
         state.withLock { state in
             guard case .running = state else { return }
@@ -34,7 +35,7 @@ final class PendingRequest: @unchecked Sendable {
                 request,
                 { _, data in
                     guard let data else { return }
-                    // Under libfuse's lock of the request: nothing may be locked here.
+                    // Under libfuse's lock of the request: take no lock here.
                     let pending = Unmanaged<PendingRequest>.fromOpaque(data)
                         .takeUnretainedValue()
                     Task.detached { await pending.cancelWhenCallerEnds() }
@@ -42,7 +43,7 @@ final class PendingRequest: @unchecked Sendable {
         }
     }
 
-    /// The kernel sends one INTERRUPT, for the first signal; only one that kills ends the request.
+    /// The kernel sends one INTERRUPT, for the first signal; only a fatal signal ends the request.
     private func cancelWhenCallerEnds() async {
         while let task = state.withLock({ state -> Task<Void, Never>? in
             if case .watched(let task) = state { task } else { nil }
@@ -57,7 +58,7 @@ final class PendingRequest: @unchecked Sendable {
         let wasWatched = state.withLock { state in
             defer { state = .replied }
             guard case .watched = state else { return false }
-            // Returns when libfuse is not in the function any more, and will not call it.
+            // Returns when libfuse has left the function, and will not call it again.
             fuse_req_interrupt_func(request, nil, nil)
             return true
         }
@@ -70,7 +71,7 @@ final class PendingRequest: @unchecked Sendable {
         _ = reply { fuse_reply_err($0, error.rawValue) }
     }
 
-    /// - Returns: false if the kernel gave the request up: it has counted no lookup then.
+    /// - Returns: false if the kernel gave up the request: then it has not counted a lookup.
     func succeed(_ result: FileReply) -> Bool {
         reply { request in
             switch result {
@@ -103,7 +104,7 @@ final class PendingRequest: @unchecked Sendable {
         }
     }
 
-    /// Replies to GETXATTR and LISTXATTR: with the size alone if `room` is 0.
+    /// Replies to GETXATTR and LISTXATTR: only with the size if `room` is 0.
     func succeed(_ result: FileReply, room: Int) -> Bool {
         guard case .bytes(let bytes) = result else { return succeed(result) }
         if room == 0 { return reply { fuse_reply_xattr($0, bytes.count) } }

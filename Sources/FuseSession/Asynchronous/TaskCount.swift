@@ -7,7 +7,7 @@ final class TaskCount: @unchecked Sendable {
     private var count = 0
     private var isClosed = false
 
-    /// False: the session ends, and no task may start.
+    /// - Returns: false if the session ends: then no task may start.
     func enter() -> Bool {
         monitor.withLock {
             if !isClosed { count += 1 }
@@ -22,8 +22,8 @@ final class TaskCount: @unchecked Sendable {
         }
     }
 
-    /// Waits until no task is left, and lets none start again.
-    /// - Returns: false if some are left after so many milliseconds.
+    /// Waits until no task is left, and prevents new ones.
+    /// - Returns: false if some are left after this time.
     func close(milliseconds: Int) -> Bool {
         monitor.withLock {
             isClosed = true

@@ -8,8 +8,8 @@ struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Accelerates a FUSE mount that another daemon serves.",
         discussion: """
-            Works on any FUSE mount, which may be in use; its daemon needs no change. The kernel keeps what \
-            the daemon answers and answers the same requests again: names, names that do not \
+            Works on any FUSE mount, even while it is in use; its daemon needs no change. The kernel keeps \
+            the daemon's answers and repeats them for the same requests: names, names that do not \
             exist, attributes, links, extended attributes, statfs. A change through the mount drops \
             the answers that it concerns before the daemon receives it.
 
@@ -18,21 +18,22 @@ struct Attach: ParsableCommand {
                            time-out, for the shortest one that the daemon gave
                            (default). Right for any mount: nothing is older than
                            without shortfuse
-              ttl=SECONDS  for this time, unless a change passes through the mount.
-                           For data that others change, too, where a few seconds do
-                           not matter: sshfs, s3fs, rclone
-              exclusive    until a change or a notification of the daemon passes.
-                           Only for data that is changed through this mount alone:
-                           squashfuse and other archives; bindfs, mergerfs,
-                           gocryptfs, fuse-overlayfs on directories of their own
+              ttl=SECONDS  for this time, unless a change is made through the mount.
+                           For data that is also changed elsewhere, where a few
+                           seconds do not matter: sshfs, s3fs, rclone
+              exclusive    until a change through the mount or a notification from
+                           the daemon. Only for data that is changed only through
+                           this mount: squashfuse and other archives; bindfs,
+                           mergerfs, gocryptfs, fuse-overlayfs on directories that
+                           nothing else changes
 
             With ttl and exclusive, a file that was opened for reading and closed can be opened again \
-            without a request (with exclusive, a directory too). Use --opens no if the daemon must see \
-            each open and close, because it checks freshness then, or counts. The daemon may receive the \
-            last close of a file up to a minute late.
+            without a request (with exclusive, also a directory). Use --opens no if the daemon must see \
+            each open and close, for example to check for changes or to count them. The daemon may \
+            receive the last close of a file up to a minute late.
 
-            Without default_permissions the daemon decides by caller, so only requests of the user who \
-            mounted are answered.
+            Without default_permissions the daemon may answer each caller differently, so only requests \
+            of the user who mounted are answered.
 
             Examples:
               shortfuse attach /home/me/remote
@@ -48,14 +49,13 @@ struct Attach: ParsableCommand {
 
     @Option(
         help: """
-            Whether a file that was closed can be opened again without a request, with the handle that \
-            the daemon gave before.
+            Whether a file that was closed can be opened again without a request, with the same handle.
             """)
     var opens = Opens.yes
 
     @Option(
         help: ArgumentHelp(
-            "The most such files open in the daemon; keep it well below the daemon's limit (ulimit -n).",
+            "The maximum number of such files; keep it well below the daemon's limit (ulimit -n).",
             valueName: "n"))
     var openFiles: UInt32 = 512
 

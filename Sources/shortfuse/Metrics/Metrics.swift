@@ -26,10 +26,10 @@ struct Metrics: ParsableCommand {
             one that is unmounted later is shown as down.
 
             Each scrape sends one request, STATFS, to each mount. A daemon that hangs is shown as down, \
-            and gets no other request until it has answered. All else is read from files and maps.
+            and gets no other request until it has answered. Everything else is read from files and maps.
 
             It must run as root or as the user who mounted: nobody else can read state and maps. \
-            Whoever can connect can read paths and counts: on a loopback address, all users of this \
+            Anyone who can connect can read paths and counts: on a loopback address, all users of this \
             machine. There is no TLS and no password; use a proxy for access from other machines.
 
             Examples:

@@ -10,7 +10,7 @@ struct Mount: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Mounts the directory SOURCE at MOUNTPOINT.",
         discussion: """
-            Goes to the background once the mount answers, and prints one line that says whether \
+            Goes into the background once the mount answers, and prints one line that says whether \
             it is accelerated, or why not. MOUNTPOINT must be an empty directory outside SOURCE. If \
             a killed daemon left a dead mount there, it is removed first.
 
@@ -46,8 +46,8 @@ struct Mount: ParsableCommand {
                               (default: daemon)
               kernel_cache_settle=MS
                               for this long after a change the kernel keeps no
-                              attributes. Too short for how long a task may be
-                              delayed, and an answer may be stale (default: 512)
+                              attributes. If a task can be delayed for longer, an
+                              answer may be stale (default: 512)
               source_changes=watch|none|ttl=SECONDS
                               changes made directly in SOURCE are visible at once;
                               not at all (only if nobody makes any); after this
@@ -75,8 +75,8 @@ struct Mount: ParsableCommand {
             need root.
 
             The daemon keeps its state, counters and log in /run/shortfuse/, or for an ordinary user in \
-            $XDG_RUNTIME_DIR/shortfuse/. SHORTFUSE_RUNTIME_DIRECTORY in the environment names another \
-            directory.
+            $XDG_RUNTIME_DIR/shortfuse/. The environment variable SHORTFUSE_RUNTIME_DIRECTORY sets \
+            another directory.
 
             Examples:
               shortfuse mount /srv/data /mnt
@@ -95,12 +95,12 @@ struct Mount: ParsableCommand {
         help: ArgumentHelp("Mount options, see above.", valueName: "opt,…"))
     var options: [String] = []
 
-    @Flag(name: .shortAndLong, help: "Print nothing if all is well.")
+    @Flag(name: .shortAndLong, help: "Print nothing on success.")
     var quiet = false
 
     @Option(
         help: ArgumentHelp(
-            "Answer requests in the kernel: auto, if possible; require, or fail; off. (default: auto)",
+            "Answer requests in the kernel: auto (if possible), require (or fail), off. (default: auto)",
             valueName: "how"))
     var accelerate: Accelerate?
 
@@ -113,7 +113,7 @@ struct Mount: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The most requests in progress at once, each on a thread of its own; others "
+            "The maximum number of requests in progress, each on its own thread; others "
                 + "wait. (default: \(Self.defaultThreads))",
             valueName: "n"))
     var threads: Int?
