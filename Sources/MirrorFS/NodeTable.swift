@@ -38,7 +38,7 @@ public final class NodeTable: Sendable {
     private let byIdentity = (0..<1 << shardBits).map { _ in Shard<ByIdentity>() }
     /// nodeids are never reused; 1 is the root.
     private let lastID = Atomic<NodeID>(rootNodeID)
-    private let gauge: Gauge?
+    private let gauge: NodeGauge?
     private let known: KnownNodes?
     let descriptors = DescriptorPool()
 
@@ -47,18 +47,8 @@ public final class NodeTable: Sendable {
     ///     processes.
     ///   - known: always the set of nodes, for another process.
     public init(gauge: UnsafeMutableRawPointer? = nil, known: KnownNodes? = nil) {
-        self.gauge = gauge.map(Gauge.init)
+        self.gauge = gauge.map(NodeGauge.init)
         self.known = known
-    }
-
-    /// A number in the caller's memory.
-    private struct Gauge: @unchecked Sendable {
-        // Safe to share: only atomic operations touch the memory.
-        let word: UnsafeMutablePointer<Atomic<Int64>>
-        init(_ memory: UnsafeMutableRawPointer) {
-            word = memory.assumingMemoryBound(to: Atomic<Int64>.self)
-        }
-        func add(_ number: Int64) { word.pointee.wrappingAdd(number, ordering: .relaxed) }
     }
 
     /// Counts lookups of `nodeid` that the kernel cache granted. For `KernelCache`, which calls it

@@ -41,15 +41,12 @@ extension StoreMount {
 }
 
 extension StoreMountOptions {
-    /// `SHORTFUSE_ACCELERATE` is auto, require or off; `SHORTFUSE_COUNTERS` is `countersPath`,
-    /// `SHORTFUSE_PINS` is `pinDirectory`. Mounts of root admit other users.
+    /// `SHORTFUSE_ACCELERATE` is auto, require or off. Mounts of root admit other users.
     public static var fromEnvironment: StoreMountOptions {
         var options = StoreMountOptions()
         let name = FilePath(CommandLine.arguments[0]).lastComponent?.string ?? "store"
         options.sourceName = name
         options.subtype = name
-        options.countersPath = variable("SHORTFUSE_COUNTERS").map { FilePath($0) }
-        options.pinDirectory = variable("SHORTFUSE_PINS").map { FilePath($0) }
         switch variable("SHORTFUSE_ACCELERATE") {
         case "require": options.acceleration = .required
         case "off": options.acceleration = .off

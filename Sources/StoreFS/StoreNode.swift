@@ -43,11 +43,16 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
     }
 
     private let tables: Mutex<Tables>
+    private let gauge: NodeGauge?
     private let known: KnownNodes?
 
-    /// - Parameter known: kept at which nodes there are, for another process to read.
-    init(root: ID, known: KnownNodes? = nil) {
+    /// - Parameters:
+    ///   - gauge: kept at the number of nodes, for another process to read; 8 bytes, zero.
+    ///   - known: kept at which nodes there are, for the guardian.
+    init(root: ID, gauge: UnsafeMutableRawPointer? = nil, known: KnownNodes? = nil) {
+        self.gauge = gauge.map(NodeGauge.init)
         self.known = known
+        self.gauge?.add(1)
         let node = StoreNode(nodeid: rootNodeID, id: root)
         tables = Mutex(Tables(byNodeID: [rootNodeID: node], byID: [root: node]))
     }
@@ -72,6 +77,7 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
             node.finds = 1
             tables.byNodeID[node.nodeid] = node
             tables.byID[id] = node
+            gauge?.add(1)
             known?.insert(node.nodeid)
             return (node, true)
         }
@@ -85,6 +91,7 @@ final class StoreNodes<ID: Hashable & Sendable>: Sendable {
             node.isKnown.store(false, ordering: .relaxed)
             tables.byNodeID[node.nodeid] = nil
             tables.byID[node.id] = nil
+            gauge?.add(-1)
             known?.remove(node.nodeid)
             return node.finds
         }
