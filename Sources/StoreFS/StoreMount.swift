@@ -155,10 +155,10 @@ public final class StoreMount<S: Store> {
                         $0.accelerated = false
                         $0.reason = reason
                     }
-                }
-            ) { nodeid, lookups in
-                _ = nodes.node(nodeid)?.add(lookups: Int64(truncatingIfNeeded: lookups))
-            }
+                },
+                ledger: { nodeid, lookups in
+                    _ = nodes.node(nodeid)?.add(lookups: Int64(truncatingIfNeeded: lookups))
+                })
             return (cache, kernel, nil)
         } catch {
             if options.acceleration == .required { throw error }
