@@ -24,6 +24,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
     private let lease = Atomic<UInt64>(0)
     private let miscounted = Atomic(false)
     private let dropper = Mutex<CacheDropper?>(nil)
+    private let verification = Mutex<Task<Void, Never>?>(nil)
 
     /// - Parameters:
     ///   - cache: nil where nothing is accelerated.
@@ -49,8 +50,17 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         self.dropper.withLock { $0 = dropper }
     }
 
+    /// Compares so many entries a second from now on.
+    func verify(_ rate: Int, _ gauges: CacheGauges?) {
+        guard rate > 0, let gauges, cache != nil else { return }
+        verification.withLock {
+            $0 = Task { [weak self] in await self?.verify(rate: min(rate, 100_000), gauges) }
+        }
+    }
+
     /// The mount has ended.
     func stop() {
+        verification.withLock { $0?.cancel() }
         dropper.withLock { $0 }?.stop()
         for node in nodes.all { node.pages.end() }
     }

@@ -41,7 +41,8 @@ extension StoreMount {
 }
 
 extension StoreMountOptions {
-    /// `SHORTFUSE_ACCELERATE` is auto, require or off. Mounts of root admit other users.
+    /// `SHORTFUSE_ACCELERATE` is auto, require or off; `SHORTFUSE_VERIFY` is `verifiedPerSecond`. Mounts of
+    /// root admit other users.
     public static var fromEnvironment: StoreMountOptions {
         var options = StoreMountOptions()
         let name = FilePath(CommandLine.arguments[0]).lastComponent?.string ?? "store"
@@ -52,6 +53,7 @@ extension StoreMountOptions {
         case "off": options.acceleration = .off
         default: break
         }
+        options.verifiedPerSecond = variable("SHORTFUSE_VERIFY").flatMap { Int($0) } ?? 0
         if geteuid() == 0 { options.mountOptions.append("allow_other") }
         return options
     }

@@ -78,6 +78,7 @@ public final class StoreMount<S: Store> {
                         try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
                     }
                     try record?.mounted(reason)
+                    engine.verify(options.verifiedPerSecond, record?.counters.gauges)
                 } catch {
                     session.unmount()
                     throw error

@@ -36,6 +36,10 @@ public struct StoreMountOptions: Sendable {
     /// which is recorded in /run/shortfuse for that, or in an ordinary user's `$XDG_RUNTIME_DIR`. The
     /// maps are pinned then, too.
     public var isListed = true
+    /// Entries a second that are drawn from the maps and compared with what the store answers, to find a
+    /// store that does not tell of every change; 0: none. `shortfuse status` counts those that differ, and
+    /// the log names them. Each costs the store a question.
+    public var verifiedPerSecond = 0
     /// As `NativeCaches.Options.settleTicks`.
     var settleTicks: UInt32 = 512
     /// Where the library writes what goes wrong while it serves.
