@@ -13,8 +13,8 @@ struct Warm: ParsableCommand {
             PATH itself may be a symlink to the mount.
 
             If the tree does not fit into the maps, later entries replace earlier ones: `shortfuse stats` \
-            shows evictions; mount with more --cache-entries. Without acceleration it only \
-            warms the caches of the source.
+            shows evictions; mount with more --cache-entries. Without acceleration the kernel keeps names and \
+            attributes in its own caches; content is then only in the caches of the source.
 
             Examples:
               shortfuse warm /mnt
@@ -55,9 +55,12 @@ struct Warm: ParsableCommand {
         }
         for mount in mounts.values.sorted(by: { $0.mountpoint < $1.mountpoint }) {
             guard let state = mount.state, !state.accelerated else { continue }
+            let kept =
+                state.kernelCacheReason == nil
+                ? "names and attributes, and no content" : "nothing of this"
             warn(
                 "\(mount.mountpoint): not accelerated (\(state.reason ?? "not recorded why")): "
-                    + "the kernel keeps nothing of this")
+                    + "the kernel keeps \(kept)")
         }
         let terminal = Terminal(STDERR_FILENO)
         let output = Mutex(())
