@@ -49,7 +49,7 @@ public protocol Store: Sendable {
         _ name: String, of node: ID
     ) async throws(Errno) -> Answer<[UInt8]?>
     /// The names of all extended attributes, with their prefixes. The default fails with `ENOSYS`, as
-    /// that of `extendedAttribute`.
+    /// that of `extendedAttribute`. Names that begin with `trusted.` are shown to user 0 only.
     func extendedAttributeNames(of node: ID) async throws(Errno) -> Answer<[String]>
     /// Sizes and limits: statvfs(3). By default there are no blocks, and names have up to 255 bytes. The
     /// answer is never kept.

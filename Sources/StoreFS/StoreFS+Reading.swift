@@ -126,11 +126,18 @@ extension StoreFS {
         return value
     }
 
-    func extendedAttributeNames(of node: Node) async throws(Errno) -> [UInt8] {
+    func extendedAttributeNames(
+        of node: Node, for caller: Caller
+    ) async throws(Errno) -> [UInt8] {
         let since = clock.now
         let answer = try await store.extendedAttributeNames(of: node.id)
-        let names = answer.value.flatMap { (name) -> [UInt8] in Array(name.utf8) + [0] }
-        try keep(node, answer.kept, since: since) { hold in
+        // The trusted class is hidden from the unprivileged (xattr(7)), so the list is not the same for all.
+        let isForAll = !answer.value.contains { $0.hasPrefix("trusted.") }
+        let visible =
+            isForAll || caller.uid == 0
+            ? answer.value : answer.value.filter { !$0.hasPrefix("trusted.") }
+        let names = visible.flatMap { (name) -> [UInt8] in Array(name.utf8) + [0] }
+        try keep(node, isForAll ? answer.kept : .no, since: since) { hold in
             guard let reply = names.withUnsafeBytes({ CachedReply($0) }) else { return }
             hold.publish(nodeid: node.nodeid, .extendedAttributeNames, reply, node.versions)
         }

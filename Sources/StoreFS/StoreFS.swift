@@ -115,7 +115,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         case .extendedAttribute(let node, let name):
             .bytes(try await extendedAttribute(name, of: try self.node(node)))
         case .extendedAttributeNames(let node):
-            .bytes(try await extendedAttributeNames(of: try self.node(node)))
+            .bytes(try await extendedAttributeNames(of: try self.node(node), for: caller))
         default: try await change(request, by: caller)
         }
     }
