@@ -54,7 +54,10 @@ public final class CacheDropper: @unchecked Sendable {
     private var outcome: Result<Void, Errno>?
     private var isStopped = false
 
-    /// - Parameter notifier: already started.
+    /// - Parameters:
+    ///   - notifier: already started.
+    ///   - isForgotten: whether the kernel has forgotten the node, so that `Task.attributes` of it
+    ///     ends. Called on the dropper's threads.
     /// - Throws: `EBADF`, `EAGAIN`; what unshare(2) throws, without which nothing could be dropped.
     public init(
         _ notifier: Notifier, isForgotten: @escaping @Sendable (NodeID) -> Bool = { _ in false }
@@ -72,9 +75,12 @@ public final class CacheDropper: @unchecked Sendable {
         try start.get()
     }
 
-    /// Queues `task` after all tasks for the same directory.
-    /// - Parameter done: called afterwards, on a thread that holds no lock; not if the dropper
-    ///   stops.
+    /// Queues a task after all tasks for the same directory.
+    /// - Parameters:
+    ///   - task: what the kernel is to drop.
+    ///   - directory: the nodeid of the directory of a `Task.entry` or `Task.turn`. For other tasks
+    ///     any number, such as the node's own nodeid: it only decides which are done in order.
+    ///   - done: called after the task, on a thread that holds no lock; not if the dropper stops.
     public func drop(
         _ task: Task, in directory: NodeID, done: (@Sendable () -> Void)? = nil
     ) {

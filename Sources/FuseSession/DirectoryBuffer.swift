@@ -8,7 +8,10 @@ public struct DirectoryBuffer: ~Copyable {
     public private(set) var count = 0
     private let isPlus: Bool
 
-    /// - Parameter isPlus: entries have attributes, as READDIRPLUS requires.
+    /// - Parameters:
+    ///   - memory: where the reply is put together, as large as the kernel requested. It must
+    ///     outlive this value.
+    ///   - isPlus: entries have attributes, as READDIRPLUS requires.
     public init(_ memory: UnsafeMutableRawBufferPointer, isPlus: Bool) {
         self.memory = memory
         self.isPlus = isPlus
@@ -21,6 +24,7 @@ public struct DirectoryBuffer: ~Copyable {
 
     /// Appends a name without a node: in READDIR, and for `.` and `..` in READDIRPLUS.
     /// - Parameters:
+    ///   - name: NUL-terminated bytes, which are copied.
     ///   - inode: `d_ino`.
     ///   - mode: its type bits become `d_type`.
     ///   - next: the offset at which reading continues after this entry.

@@ -7,6 +7,12 @@ import SystemPackage
 /// Names and paths are the kernel's NUL-terminated bytes in no particular encoding, valid during
 /// the call. Operations that are not implemented return `ENOSYS`; the kernel then does without them
 /// or fails the call (see fuse_lowlevel.h for each).
+///
+/// Parameters that several operations have:
+/// - `context`: the user, group and process that made the system call.
+/// - `node`: the nodeid of the file or directory that the request is about.
+/// - `parent` and `name`: the nodeid of a directory, and a name in it.
+/// - `handle`: what `open`, `create` or `openDirectory` returned for this open file.
 public protocol FileSystem: Sendable {
     // MARK: Life
 
@@ -31,7 +37,10 @@ public protocol FileSystem: Sendable {
     /// `count` from its nlookup.
     func forget(node: NodeID, count: UInt64)
     /// GETATTR.
-    /// - Parameter handle: of a file that the caller has open, if the kernel sends one.
+    /// - Parameters:
+    ///   - context: the caller of stat(2), or of a call that needs the attributes.
+    ///   - node: the nodeid of the file, directory or symbolic link.
+    ///   - handle: of a file that the caller has open, if the kernel sends one.
     func attributes(
         _ context: RequestContext, of node: NodeID, handle: FileHandle?
     ) throws(Errno) -> Attributes
@@ -40,8 +49,11 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, of node: NodeID, handle: FileHandle?,
         to changes: AttributeChanges
     ) throws(Errno) -> Attributes
-    /// ACCESS.
-    /// - Parameter mask: `R_OK | W_OK | X_OK`.
+    /// ACCESS. Not sent with `default_permissions`.
+    /// - Parameters:
+    ///   - context: the user and group whose permissions are asked for.
+    ///   - node: the nodeid of the file or directory that would be accessed.
+    ///   - mask: one or more of `R_OK`, `W_OK` and `X_OK`.
     func access(_ context: RequestContext, node: NodeID, mask: Int32) throws(Errno)
     /// READLINK. Returns the bytes of the target put into `buffer`, without NUL.
     func readLink(
@@ -79,7 +91,13 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno)
     /// RENAME and RENAME2.
-    /// - Parameter flags: `RENAME_*` of renameat2(2).
+    /// - Parameters:
+    ///   - context: the caller of rename(2).
+    ///   - parent: the nodeid of the directory that has the old name.
+    ///   - name: the old name.
+    ///   - newParent: the nodeid of the directory that gets the new name; may be `parent`.
+    ///   - newName: the new name, which may exist.
+    ///   - flags: `RENAME_*` of renameat2(2); 0 for RENAME.
     func rename(
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>,
         newParent: NodeID, newName: UnsafePointer<CChar>, flags: UInt32
@@ -88,7 +106,10 @@ public protocol FileSystem: Sendable {
     // MARK: Files
 
     /// OPEN.
-    /// - Parameter flags: `O_*`, without `O_CREAT`, `O_EXCL` and `O_NOCTTY`.
+    /// - Parameters:
+    ///   - context: the caller of open(2).
+    ///   - node: the file's nodeid.
+    ///   - flags: `O_*`, without `O_CREAT`, `O_EXCL` and `O_NOCTTY`.
     func open(
         _ context: RequestContext, node: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile
@@ -103,8 +124,15 @@ public protocol FileSystem: Sendable {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> ReadResult
     /// WRITE. Returns the bytes written.
-    /// - Parameter appends: the file is currently open with `O_APPEND`, and this is not the
-    ///   write-back of a page: `offset` is where the kernel assumes the end of the file.
+    /// - Parameters:
+    ///   - context: the caller of write(2); for pages of a mapping nobody
+    ///     (`RequestContext.isWriteback`).
+    ///   - node: the file's nodeid.
+    ///   - handle: of the open file; for pages of a mapping, of one of those that can write it.
+    ///   - offset: bytes from the start of the file.
+    ///   - appends: the file is currently open with `O_APPEND`, and this is not the write-back of a
+    ///     page: `offset` is where the kernel assumes the end of the file.
+    ///   - source: the data.
     func write(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
         appends: Bool, from source: borrowing WriteSource
@@ -118,13 +146,24 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, node: NodeID, handle: FileHandle, dataOnly: Bool
     ) throws(Errno)
     /// FALLOCATE.
-    /// - Parameter mode: `FALLOC_FL_*` of fallocate(2).
+    /// - Parameters:
+    ///   - context: the caller of fallocate(2).
+    ///   - node: the file's nodeid.
+    ///   - handle: of the file, open for writing.
+    ///   - mode: `FALLOC_FL_*` of fallocate(2); 0: reserve space.
+    ///   - offset: the start of the range, in bytes.
+    ///   - length: of the range, in bytes.
     func allocate(
         _ context: RequestContext, node: NodeID, handle: FileHandle, mode: Int32,
         offset: Int64, length: Int64
     ) throws(Errno)
-    /// LSEEK.
-    /// - Parameter whence: `SEEK_DATA` or `SEEK_HOLE`; the kernel handles the others itself.
+    /// LSEEK. Returns the offset found.
+    /// - Parameters:
+    ///   - context: the caller of lseek(2).
+    ///   - node: the file's nodeid.
+    ///   - handle: of the open file.
+    ///   - offset: where the search begins, in bytes.
+    ///   - whence: `SEEK_DATA` or `SEEK_HOLE`; the kernel handles the others itself.
     func seek(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64, whence: Int32
     ) throws(Errno) -> Int64
@@ -141,7 +180,12 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, node: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile
     /// READDIR: appends entries to `entries` until one does not fit. No entries: the end.
-    /// - Parameter offset: 0, or the `next` of the last entry that the caller has.
+    /// - Parameters:
+    ///   - context: the caller of getdents(2).
+    ///   - node: the directory's nodeid.
+    ///   - handle: what `openDirectory` returned.
+    ///   - offset: 0, or the `next` of the last entry that the caller has.
+    ///   - entries: the reply, empty at first.
     func readDirectory(
         _ context: RequestContext, node: NodeID, handle: FileHandle, offset: Int64,
         into entries: inout DirectoryBuffer
@@ -170,7 +214,12 @@ public protocol FileSystem: Sendable {
         _ context: RequestContext, of node: NodeID, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int
     /// SETXATTR.
-    /// - Parameter flags: `XATTR_CREATE` or `XATTR_REPLACE`.
+    /// - Parameters:
+    ///   - context: the caller of setxattr(2).
+    ///   - node: the nodeid of the file or directory.
+    ///   - name: with its prefix, such as `user.`; NUL-terminated.
+    ///   - value: any bytes, or none.
+    ///   - flags: `XATTR_CREATE`, `XATTR_REPLACE`, or 0 for either.
     func setExtendedAttribute(
         _ context: RequestContext, of node: NodeID, name: UnsafePointer<CChar>,
         to value: UnsafeRawBufferPointer, flags: Int32
@@ -186,8 +235,11 @@ public protocol FileSystem: Sendable {
     /// `ENOTTY` if the file system does not support it. Returns the number of bytes put into
     /// `output`.
     /// - Parameters:
+    ///   - context: the caller of ioctl(2).
+    ///   - node: the nodeid of the file or directory.
     ///   - command: the number, which includes the sizes of input and output: ioctl(2).
     ///   - input: what the argument points to, if `command` writes.
+    ///   - output: room for what `command` reads; empty if it reads nothing.
     func control(
         _ context: RequestContext, node: NodeID, command: UInt32, input: UnsafeRawBufferPointer,
         into output: UnsafeMutableRawBufferPointer

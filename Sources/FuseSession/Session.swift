@@ -45,9 +45,13 @@ public final class Session: @unchecked Sendable {
     }
 
     /// - Parameters:
+    ///   - fileSystem: answers the requests, each on the thread that received it.
+    ///   - options: how the file system is mounted, and the threads that serve it.
     ///   - counters: counts what reaches `fileSystem`; nil for none.
     ///   - latency: records the time of each request from its dispatch until its reply is written;
     ///     nil for no timing.
+    ///   - log: receives warnings, and libfuse's messages. libfuse has one log for the process: that
+    ///     of the newest session.
     /// - Throws: `SessionError` with libfuse's message: unknown options, no memory.
     public convenience init(
         _ fileSystem: any FileSystem, options: Options = Options(),

@@ -33,8 +33,11 @@ public struct WriteSource: ~Copyable {
         }
     }
 
-    /// Writes the data to `fd` at `offset`. Call it only once: a pipe is empty afterwards.
-    /// - Parameter appends: at the end of the file instead.
+    /// Writes the data to a file. Call it only once: a pipe is empty afterwards.
+    /// - Parameters:
+    ///   - fd: open for writing, without `O_APPEND`.
+    ///   - offset: bytes from the start of the file.
+    ///   - appends: writes at the end of the file instead of at `offset`.
     /// - Returns: bytes written.
     public func write(
         to fd: FileDescriptor, at offset: Int64, appends: Bool = false

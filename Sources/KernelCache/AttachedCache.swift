@@ -27,6 +27,7 @@ public final class AttachedCache: Sendable {
 
     /// Loads programs and maps, and pins the maps.
     /// - Parameters:
+    ///   - policy: how long an answer of the daemon is valid.
     ///   - entries: the number of nodes, names and short replies that are kept, a power of two;
     ///     128, about 130 and about 230 bytes each.
     ///   - pinDirectory: on a BPF file system.
@@ -49,8 +50,9 @@ public final class AttachedCache: Sendable {
 
     deinit { close() }
 
-    /// Starts to answer for the mount whose root is open as `root`.
+    /// Starts to answer for a mount.
     /// - Parameters:
+    ///   - root: a descriptor of the mount's root, also with `O_PATH`. It may be closed afterwards.
     ///   - kernel: the running one.
     ///   - openFiles: the maximum number of closed files that the daemon keeps open, to be opened
     ///     again with the same handle without a request; 0 with `own`.

@@ -187,9 +187,12 @@ public struct NameHold: ~Copyable {
         nativeEpoch = native?.epoch ?? 0
     }
 
-    /// Lets the kernel answer LOOKUP of `name` (NUL-terminated bytes) in `parent` with `nodeid`; 0:
-    /// the name does not exist.
-    /// - Parameter isTold: the kernel is notified of changes that others make in the directory.
+    /// Lets the kernel answer LOOKUP of a name.
+    /// - Parameters:
+    ///   - parent: the nodeid of the directory, whose names this hold has locked.
+    ///   - name: NUL-terminated bytes.
+    ///   - nodeid: of the node that has this name; 0: the name does not exist.
+    ///   - isTold: the kernel is notified of changes that others make in the directory.
     /// - Returns: seconds for which the kernel may keep the answer. It needs no notification of
     ///   changes of the name through the mount, because it takes the directory's lock for them.
     @discardableResult

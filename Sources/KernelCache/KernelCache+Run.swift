@@ -4,12 +4,15 @@ import Glibc
 import SystemPackage
 
 extension KernelCache {
-    /// Runs the program of `opcode` on the given context, as the hook would: for tests without
+    /// Runs the program of an opcode on the given context, as the hook would: for tests without
     /// module and mount.
     ///
-    /// - Parameter context: the bytes of a struct sf_ctx; may be shorter or longer in tests of
-    ///   that. The program changes it in place.
+    /// - Parameters:
+    ///   - opcode: `FUSE_*` of <linux/fuse.h>.
+    ///   - context: the bytes of a struct sf_ctx; may be shorter or longer in tests of that. The
+    ///     program changes it in place.
     /// - Returns: the program's verdict (enum sf_verdict).
+    /// - Throws: `EINVAL` if no program answers this opcode, otherwise what bpf(2) throws.
     public func run(
         opcode: UInt32, context: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> UInt32 {

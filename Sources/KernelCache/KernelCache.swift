@@ -83,7 +83,11 @@ public final class KernelCache: @unchecked Sendable {
 
     /// Loads programs and maps; nothing is answered before `attach`.
     ///
-    /// - Parameter onAbandon: called with the reason if the maps have to be given up.
+    /// - Parameters:
+    ///   - options: the sizes of the maps, and how long the kernel may keep answers.
+    ///   - logger: receives the error if the maps have to be given up.
+    ///   - onAbandon: called with the reason then.
+    ///   - ledger: adds to a node's nlookup what the kernel granted.
     public init(
         options: Options, logger: Logger,
         onAbandon: @escaping @Sendable (_ reason: String) -> Void = { _ in },

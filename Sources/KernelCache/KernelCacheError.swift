@@ -53,7 +53,7 @@ public enum KernelCacheError: Error, CustomStringConvertible {
         case .figuresFailed(.socketNotConnected):
             "the module says that nothing is attached here any more"
         case .figuresFailed(let errno):
-            "the module does not tell its figures: \(errno)"
+            "cannot read the counters of the mount from /dev/shortfuse: \(errno)"
         }
     }
 

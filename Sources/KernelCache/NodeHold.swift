@@ -25,13 +25,15 @@ public struct NodeHold: ~Copyable {
         nativeEpoch = native?.epoch ?? 0
     }
 
-    /// Lets the kernel answer GETATTR (and LOOKUP) of `nodeid` with `attributes`, which must have
-    /// been read from the source under this hold.
+    /// Lets the kernel answer GETATTR (and LOOKUP) of a node.
     ///
     /// A ctime that changed without `begin` reveals a change behind the mount: then everything else
     /// that is cached of the node is void.
-    /// - Parameter isTold: changes that others make are reported, so the kernel may keep the
-    ///   answers.
+    /// - Parameters:
+    ///   - nodeid: of the locked node.
+    ///   - attributes: the answer, which must have been read from the source under this hold.
+    ///   - versions: the node's.
+    ///   - isTold: changes that others make are reported, so the kernel may keep the answers.
     public func publish(
         nodeid: UInt64, attributes: stat, _ versions: inout Versions, isTold: Bool = true
     ) {
@@ -55,11 +57,13 @@ public struct NodeHold: ~Copyable {
         versions.print = print
     }
 
-    /// How long the kernel may keep attributes of `nodeid` that are returned now: those last passed
-    /// to `publish` under this hold.
+    /// How long the kernel may keep attributes that are returned now: those last passed to `publish`
+    /// under this hold.
     /// - Parameters:
+    ///   - nodeid: of the locked node.
     ///   - isNew: the kernel has nothing of the node yet.
     ///   - isTold: changes that others make are reported.
+    ///   - versions: the node's.
     /// - Returns: seconds.
     public func answer(
         nodeid: UInt64, isNew: Bool, isTold: Bool, _ versions: inout Versions
@@ -260,7 +264,9 @@ public struct NodeHold: ~Copyable {
     }
 
     /// The handle that the kernel would assign (bpf/files.bpf.h). Call it after `publish`.
-    /// - Parameter isCallers: the open is a caller's, not the kernel's own.
+    /// - Parameters:
+    ///   - versions: of the file or directory that is opened.
+    ///   - isCallers: the open is a caller's, not the kernel's own.
     public func reservedHandle(_ versions: Versions, isCallers: Bool) -> UInt64 {
         sf_fh_reserved | (isCallers ? versions.version : 0)
     }
@@ -317,9 +323,11 @@ public struct NodeHold: ~Copyable {
         cache?.areStatisticsUsed(nodeid: nodeid) ?? false
     }
 
-    /// Subtracts a FORGET of `count` from the nlookup of `nodeid`, including lookups that the
-    /// kernel granted.
-    /// - Parameter add: adds to the nlookup and returns it.
+    /// Subtracts a FORGET from the nlookup of a node, and adds the lookups that the kernel granted.
+    /// - Parameters:
+    ///   - nodeid: of the locked node.
+    ///   - count: how many lookups the kernel forgets.
+    ///   - add: adds to the nlookup and returns it.
     /// - Returns: nil while lookups are left. Otherwise no more are granted, and the node may be
     ///   freed; the value is how many more times it was forgotten than looked up.
     public func forget(

@@ -21,7 +21,7 @@ extension MirrorFS {
     /// request can be answered from the kernel cache.
     ///
     /// - Parameters:
-    ///   - watcher: of SOURCE, for `SourceChanges.watch`.
+    ///   - changes: how; `SourceChanges.watch` needs `Options.watcher`.
     ///   - dropper: drops what the kernel has in its own caches.
     /// - Throws: `EAGAIN` if there can be no more threads.
     public func followSource(

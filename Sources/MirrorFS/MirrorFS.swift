@@ -63,6 +63,10 @@ public final class MirrorFS: FileSystem {
     /// - Parameters:
     ///   - source: the directory to mirror; later it is accessed by descriptor, not by this path.
     ///   - nodes: the table to which `coherence`'s kernel cache credits lookups; empty.
+    ///   - coherence: this mount's locks, and the caches to which it publishes.
+    ///   - options: access times and access control lists, how many files may be open, and the
+    ///     watcher of SOURCE.
+    ///   - log: receives warnings and errors, such as that events of SOURCE were lost.
     /// - Throws: what opening `source` throws, `ENOTDIR`.
     ///
     /// Raises the process's limit of open files: a node in use holds one.

@@ -103,8 +103,9 @@ public final class SourceWatcher: @unchecked Sendable {
     /// Why SOURCE is watched file by file; nil if it is not.
     public let fallback: Errno?
 
-    /// Starts to watch the file system of `source`. Events are kept until `start`.
+    /// Starts to watch the file system of SOURCE. Events are kept until `start`.
     /// - Parameters:
+    ///   - source: the path of SOURCE, a directory; used only by this call.
     ///   - byInode: file by file, even if the file system can be watched as a whole.
     ///   - hasLimit: false: the queue grows as long as there is memory, so no event is ever lost.
     ///   - isUrgent: the thread has priority. Tests set it to false to show the effect.

@@ -29,11 +29,13 @@ public enum RawText {
         }
     }
 
-    /// `bytes` as text that represents exactly these bytes: a byte that is not UTF-8 as `\xHH`, a
-    /// backslash as `\\`, as bash accepts in `$'…'`.
+    /// Text that represents exactly these bytes: a byte that is not UTF-8 as `\xHH`, a backslash as
+    /// `\\`, as bash accepts in `$'…'`.
     ///
-    /// - Parameter inOneLine: also control characters and line separators as `\xHH`, for terminals
-    ///   and logs.
+    /// - Parameters:
+    ///   - bytes: a path, a name or a message, in no particular encoding.
+    ///   - inOneLine: also control characters and line separators as `\xHH`, for terminals and
+    ///     logs.
     public static func escape(_ bytes: some Sequence<UInt8>, inOneLine: Bool) -> String {
         var text = ""
         for unit in units(bytes) {

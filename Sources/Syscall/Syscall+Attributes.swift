@@ -82,8 +82,10 @@ extension Syscall {
     }
 
     /// True for a directory of this process's user in which no other user may create names.
-    /// - Parameter sharesSticky: also true if others may create names, but not remove or rename
-    ///   those of other users.
+    /// - Parameters:
+    ///   - status: the attributes of the file or directory: stat(2).
+    ///   - sharesSticky: also true if others may create names, but not remove or rename those of
+    ///     other users.
     public static func isOwnDirectory(_ status: stat, sharesSticky: Bool = false) -> Bool {
         status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
             && (status.st_mode & 0o022 == 0 || sharesSticky && status.st_mode & S_ISVTX != 0)

@@ -31,8 +31,7 @@ extension Syscall {
     public static let getExtendedFlags = UInt32(LINUX_FS_IOC_FSGETXATTR)
     public static let setExtendedFlags = UInt32(LINUX_FS_IOC_FSSETXATTR)
 
-    /// ioctl(2).
-    /// - Parameter argument: of the size that `command` requires.
+    /// ioctl(2) on `fd`. `argument` points to as many bytes as `command` requires.
     @inlinable
     public static func control(
         _ fd: FileDescriptor, command: UInt32, argument: UnsafeMutableRawPointer

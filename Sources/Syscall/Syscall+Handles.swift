@@ -98,7 +98,10 @@ extension Syscall {
     }
 
     /// open_by_handle_at(2). Needs `CAP_DAC_READ_SEARCH`.
-    /// - Parameter mount: any open file on the file system, not `O_PATH`.
+    /// - Parameters:
+    ///   - handle: the file's, from `handle(of:)` or an event of fanotify(7).
+    ///   - mount: any open file on the file system, not `O_PATH`.
+    ///   - flags: `O_*`; `O_CLOEXEC` is always added.
     /// - Throws: `ESTALE` if the file no longer exists.
     public static func open(
         _ handle: InodeHandle, on mount: FileDescriptor, flags: Int32

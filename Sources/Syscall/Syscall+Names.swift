@@ -25,8 +25,7 @@ extension Syscall {
         try check { symlinkat(target, directory.rawValue, name) }
     }
 
-    /// linkat(2).
-    /// - Parameter flags: `AT_SYMLINK_FOLLOW` to link the target of a symlink.
+    /// linkat(2). With `AT_SYMLINK_FOLLOW` in `flags`, links the target of a symlink.
     @inlinable
     public static func makeLink(
         at oldDirectory: FileDescriptor, _ oldName: UnsafePointer<CChar>,
@@ -37,8 +36,7 @@ extension Syscall {
         }
     }
 
-    /// unlinkat(2).
-    /// - Parameter flags: `AT_REMOVEDIR` for a directory.
+    /// unlinkat(2). For a directory, `flags` is `AT_REMOVEDIR`.
     @inlinable
     public static func remove(
         at directory: FileDescriptor, _ name: UnsafePointer<CChar>, flags: Int32 = 0

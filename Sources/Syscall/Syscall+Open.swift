@@ -9,8 +9,7 @@ extension Syscall {
     public static let openDirect = Int32(LINUX_O_DIRECT)
     public static let openNoAccessTime = Int32(LINUX_O_NOATIME)
 
-    /// openat(2).
-    /// - Parameter flags: `O_*`; `O_CLOEXEC` is always added.
+    /// openat(2). `O_CLOEXEC` is always added to `flags`.
     @inlinable
     public static func open(
         at directory: FileDescriptor, _ name: UnsafePointer<CChar>, flags: Int32,

@@ -64,12 +64,16 @@ extension Syscall {
         }
     }
 
-    /// Runs `body` on the calling thread as a file system user, who owns what it creates.
+    /// Runs a function on the calling thread as a file system user, who owns what it creates.
     ///
     /// - Parameters:
+    ///   - uid: the file system user: setfsuid(2).
+    ///   - gid: the file system group: setfsgid(2).
     ///   - capabilities: the effective set for `body`. setfsuid(2) removes the file system
     ///     capabilities, which the daemon needs because it checks no permissions itself.
     ///   - before: the effective set afterwards.
+    ///   - body: runs with these ids and capabilities. Afterwards the thread has the process's
+    ///     effective ids again.
     /// - Throws: `EPERM` if the process may not change ids, otherwise what `body` throws.
     @inlinable
     public static func withFileSystemIDs<R>(
@@ -95,8 +99,10 @@ extension Syscall {
         }
     }
 
-    /// Runs `body` on the calling thread without supplementary groups.
-    /// - Parameter groups: the thread's groups afterwards.
+    /// Runs a function on the calling thread without supplementary groups.
+    /// - Parameters:
+    ///   - groups: the thread's groups afterwards.
+    ///   - body: runs without any.
     /// - Throws: `EPERM` if the process may not change ids, otherwise what `body` throws.
     public static func withoutSupplementaryGroups<R>(
         restoring groups: [gid_t], _ body: () throws(Errno) -> R

@@ -16,8 +16,10 @@ public final class Worker: @unchecked Sendable {
         }
     }
 
-    /// Starts `body` on a new thread.
-    /// - Parameter name: as `ps -L` shows it; up to 15 bytes.
+    /// Starts a thread.
+    /// - Parameters:
+    ///   - name: as `ps -L` shows it; up to 15 bytes.
+    ///   - body: what the thread runs; the thread ends when it returns.
     /// - Throws: `EAGAIN` if no more threads can be created.
     public init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
         let context = Unmanaged.passRetained(Body(name, body))

@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 import PackageDescription
 
 // As a package of somebody else has it: it sees the products of shortfuse, and nothing else.
