@@ -74,6 +74,11 @@ public final class Coherence: Sendable {
         cache?.sample(seed: seed, after: &name)
     }
 
+    /// As `KernelCache.nextName`.
+    package func nextName(after key: inout [UInt8]) -> CacheSample? {
+        cache?.nextName(after: &key)
+    }
+
     /// Invalidates everything in the maps at once, and everything that is being read for them. For
     /// unknown changes in the source.
     public func dropEverything() { cache?.dropEverything() }

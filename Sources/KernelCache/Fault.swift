@@ -196,6 +196,7 @@
         func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
             cache.sample(seed: seed, after: &name)
         }
+        func nextName(after key: inout [UInt8]) -> CacheSample? { cache.nextName(after: &key) }
         func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
             cache.compare(nodeid: nodeid, attributes: attributes)
         }

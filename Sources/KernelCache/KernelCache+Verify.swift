@@ -40,7 +40,8 @@ extension KernelCache {
         }
     }
 
-    private func nextName(after key: inout [UInt8]) -> CacheSample? {
+    /// The name after `key`, which becomes its key; nil at the end.
+    func nextName(after key: inout [UInt8]) -> CacheSample? {
         var next = sf_name()
         let size = MemoryLayout<sf_name>.size
         let error = key.withUnsafeBytes {
