@@ -72,12 +72,13 @@ public final class StoreMount<S: Store> {
                     try notifier.start(session.deviceFD)
                     engine.start(
                         try CacheDropper(notifier) { [weak nodes] in nodes?.node($0) == nil })
-                    guardian = try Guardian(
-                        mountpoint: path, device: session.deviceFD, nodes: known, log: options.log)
                     if let cache, let kernel {
                         try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
                     }
                     try record?.mounted(reason)
+                    // The last that can fail: nothing has to end it again.
+                    guardian = try Guardian(
+                        mountpoint: path, device: session.deviceFD, nodes: known, log: options.log)
                     engine.verify(options.verifiedPerSecond, record?.counters.gauges)
                 } catch {
                     session.unmount()
