@@ -84,7 +84,7 @@ static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 	lasts = is_lasting(lesson, end);
 	if (!lasts && !has_learned)
 		return 0;
-	slot = slot_of(nodeid);
+	slot = lasts ? slot_for(nodeid, lesson->asked >> 4) : slot_of(nodeid);
 	if (!slot || (!lasts && READ_ONCE(slot->nodeid) != nodeid))
 		return 0;
 	seq = READ_ONCE(slot->seq);
