@@ -144,7 +144,8 @@ static bool sf_permits_lookup(struct sf_foreign *foreign, const struct sf_ctx *c
 	/* What ".." is changes without it. */
 	if (ctx->in[0] == '.' && (!ctx->in[1] || (ctx->in[1] == '.' && !ctx->in[2])))
 		return false;
-	if (!sf_unchanged(foreign, name, ctx->cookie))
+	if (!sf_unchanged(foreign, name, ctx->cookie) ||
+	    !sf_unchanged(foreign, sf_stripe_of(SF_PARENT, ctx->nodeid), ctx->cookie))
 		return false;
 	if (ctx->error || !out->nodeid)
 		return sf_unchanged(foreign, sf_stripe_of(SF_LISTING, ctx->nodeid), ctx->cookie);
@@ -189,7 +190,8 @@ bool sf_known_child(struct sf_attachment *attachment, const struct fuse_args *ar
 	if (bpf_prog_run_pin_on_cpu(prog, &ctx) != SF_ANSWER || ctx.error ||
 	    !sf_all_unchanged(attachment->foreign, ctx.cookie) ||
 	    !sf_unchanged(attachment->foreign, sf_stripe_of_name(parent, name, ctx.in_size),
-			  ctx.cookie))
+			  ctx.cookie) ||
+	    !sf_unchanged(attachment->foreign, sf_stripe_of(SF_PARENT, parent), ctx.cookie))
 		return false;
 	*nodeid = ((struct fuse_entry_out *)ctx.out)->nodeid;
 	return *nodeid;

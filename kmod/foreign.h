@@ -68,7 +68,8 @@ enum sf_kind {
 	SF_NODE,
 	SF_XATTR,
 	SF_NAME,
-	SF_LISTING
+	SF_LISTING,
+	SF_PARENT /* what its number is of, for the names in it */
 };
 
 /* What a request changes. */
