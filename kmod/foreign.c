@@ -264,6 +264,80 @@ static noinline void sf_learn(struct sf_foreign *foreign, struct fuse_args *args
 		sf_node_seen(foreign, entry->nodeid);
 }
 
+static bool sf_is_dots(const char *name, u32 length)
+{
+	return name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'));
+}
+
+/* An entry of READDIRPLUS, of which the daemon has counted a lookup, as the reply to LOOKUP. */
+static void sf_learn_entry(struct sf_foreign *foreign, struct sf_learn_ctx *ctx,
+			   const struct fuse_direntplus *entry)
+{
+	u32 length = entry->dirent.namelen;
+	u64 nodeid = entry->entry_out.nodeid;
+
+	/* Without a nodeid the daemon says nothing of it. */
+	if (!nodeid || sf_is_dots(entry->dirent.name, length))
+		return;
+	memcpy(ctx->head.in, entry->dirent.name, length);
+	memset(ctx->head.in + length, 0, SF_IN_MAX - length);
+	ctx->head.in_size = length + 1;
+	/* It must not take the place of what was learned after a change. */
+	if (!sf_unchanged(foreign,
+			  sf_stripe_of_name(ctx->head.nodeid, ctx->head.in, ctx->head.in_size),
+			  ctx->head.cookie) ||
+	    !sf_unchanged(foreign, sf_stripe_of(SF_NODE, nodeid), ctx->head.cookie))
+		return;
+	memcpy(ctx->head.out, &entry->entry_out, sizeof(entry->entry_out));
+	if (bpf_prog_run_pin_on_cpu(foreign->learners[FUSE_LOOKUP], ctx) != SF_LEARNED)
+		return;
+	if (!READ_ONCE(foreign->has_learned))
+		WRITE_ONCE(foreign->has_learned, true);
+	sf_node_seen(foreign, nodeid);
+}
+
+/*
+ * The kernel has names and attributes from READDIRPLUS, and does not ask for what it has: a first
+ * LOOKUP of each would come when their time is over. A daemon may have read the directory when
+ * it was opened, so they are as old as that.
+ */
+static noinline void sf_learn_entries(struct sf_foreign *foreign, struct fuse_args *args,
+				      ssize_t size)
+{
+	const u64 *number = sf_in(args, 0, sizeof(*number));
+	const struct fuse_direntplus *entry;
+	struct sf_learn_ctx *ctx;
+	u8 *reply;
+	u32 step;
+
+	if (size <= 0 || size > PAGE_SIZE || !number || !foreign->learners[FUSE_LOOKUP] ||
+	    !sf_serves(foreign))
+		return;
+	reply = kmalloc(PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN);
+	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL | __GFP_NOWARN);
+	if (!reply || !ctx || !sf_pages_get(args, reply, size))
+		goto out;
+	ctx->head.nodeid = *(u64 *)SF_AT(args, nodeid);
+	ctx->head.opcode = FUSE_LOOKUP;
+	ctx->head.out_size = sizeof(struct fuse_entry_out);
+	if (!sf_handle_age(foreign, ctx->head.nodeid, *number, &ctx->head.cookie, &ctx->asked))
+		goto out;
+	rcu_read_lock_trace();
+	for (u32 at = 0; size - at >= FUSE_NAME_OFFSET_DIRENTPLUS; at += step) {
+		entry = (void *)(reply + at);
+		step = FUSE_DIRENTPLUS_SIZE(entry);
+		/* As fs/fuse. */
+		if (!entry->dirent.namelen || entry->dirent.namelen > NAME_MAX ||
+		    step > size - at || memchr(entry->dirent.name, '/', entry->dirent.namelen))
+			break;
+		sf_learn_entry(foreign, ctx, entry);
+	}
+	rcu_read_unlock_trace();
+out:
+	kfree(ctx);
+	kfree(reply);
+}
+
 struct sf_foreign *sf_watched(struct fuse_mount *fm, const struct fuse_args *args,
 			      struct sf_change *change)
 {
@@ -316,6 +390,11 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 
 	if (!foreign) {
 		result = sf_ask(idmap, fm, args);
+	} else if (opcode == FUSE_FORGET) {
+		/* One lookup, of an entry of READDIRPLUS that the kernel does not take. */
+		result = sf_node_forget(foreign, *(u64 *)SF_AT(args, nodeid), 1)
+				 ? sf_ask(idmap, fm, args)
+				 : 0;
 	} else if (sf_changes(&change)) {
 		sf_begin(foreign, &change);
 		/* From here on none of these is kept or given out. */
@@ -329,7 +408,10 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 		since = atomic64_read_acquire(&foreign->seq);
 		asked = ktime_get_ns();
 		result = sf_ask_again(foreign, idmap, fm, args);
-		sf_learn(foreign, args, result, since, asked);
+		if (opcode == FUSE_READDIRPLUS)
+			sf_learn_entries(foreign, args, result);
+		else
+			sf_learn(foreign, args, result, since, asked);
 		if ((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) && !result)
 			sf_handle_opened(foreign, args, since, asked);
 	}

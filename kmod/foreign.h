@@ -117,6 +117,9 @@ void sf_nodes_free(struct sf_foreign *foreign);
 void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, u64 since,
 		      u64 asked);
 bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number);
+/* When an open handle was opened: the changes till then, and the time. False if it is not known. */
+bool sf_handle_age(const struct sf_foreign *foreign, u64 nodeid, u64 number, u64 *since,
+		   u64 *asked);
 void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number);
 /* RELEASE, RELEASEDIR: true if it is kept. */
 bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
