@@ -44,11 +44,13 @@ static __always_inline __u64 until_own(const struct lesson *lesson)
 	return until(lesson, shortest_valid == FOREVER ? 0 : shortest_valid);
 }
 
-static __always_inline void note_valid(__u64 valid)
+static __always_inline void note_valid(__u64 valid, int exists)
 {
 	/* A race loses a shorter one for the moment: the next reply says it again. */
 	if (valid < shortest_valid)
 		shortest_valid = valid;
+	if (exists && valid < shortest_kept)
+		shortest_kept = valid;
 }
 
 /* Whether what is true until `end` can answer anything. */
@@ -75,7 +77,7 @@ static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 
 	if (!nodeid)
 		return 0;
-	note_valid(valid);
+	note_valid(valid, 1);
 	/* Another name of the file may be another node for the daemon: changes by it are not seen.
 	 */
 	if (attr->nlink > 1 && (attr->mode & S_IFMT) != S_IFDIR &&
@@ -130,7 +132,7 @@ int sf_learn_lookup(struct sf_learn_ctx *ctx)
 		dentry.node_generation = out->generation;
 		valid = valid_ns(out->entry_valid, out->entry_valid_nsec);
 		dentry.until = until(&lesson, valid);
-		note_valid(valid);
+		note_valid(valid, dentry.nodeid != 0);
 		learned = learn_attr(&lesson, dentry.nodeid, &out->attr,
 				     valid_ns(out->attr_valid, out->attr_valid_nsec));
 	}

@@ -155,6 +155,24 @@ import Testing
         #expect(asked.error == -ENOENT)
     }
 
+    /// mergerfs gives a second, and nothing for names that do not exist.
+    @Test func theKernelKeepsNamesThatExist() throws {
+        let object = try makeObject(SF_POLICY_EXCLUSIVE)
+        try teach(object, "name", seq: 1) {
+            file(&$0)
+            $0.entry_valid = 100
+            $0.attr_valid = 100
+        }
+        try teach(object, "none", seq: 1) { $0.nodeid = 0 }
+        var asked = question("name")
+        #expect(try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue)
+        #expect(entry(asked).entry_valid == 100 && entry(asked).attr_valid == 100)
+        try teach(object, "other", seq: 1, file)
+        asked = question("name")
+        #expect(try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue)
+        #expect(entry(asked).entry_valid == 0)
+    }
+
     @Test func timesEnd() throws {
         let second: UInt64 = 1_000_000_000
         let object = try makeObject(SF_POLICY_TTL, ttl: 5 * second)
