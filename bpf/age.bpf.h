@@ -10,9 +10,15 @@
 
 /*
  * The shortest time-out, in ns, that the daemon gave for a name or attributes: replies for which
- * FUSE has no time-out are valid for this time. Our answers give the kernel no longer time-outs.
+ * FUSE has no time-out are valid for this time.
  */
 __u64 shortest_valid SEC(".data.own") = FOREVER;
+
+/*
+ * The same without names that do not exist, for which daemons often give none: no answer gives the
+ * kernel more.
+ */
+__u64 shortest_kept SEC(".data.own") = FOREVER;
 
 static __always_inline int is_attached_mount(void)
 {
@@ -36,7 +42,7 @@ static __always_inline void age_add(struct age *age, __u64 learned, __u64 until)
 /* False if it has ended. Otherwise *left is how long the kernel may keep the answer. */
 static __always_inline int age_left(const struct age *age, __u64 *left)
 {
-	__u64 now = bpf_ktime_get_ns(), shortest = shortest_valid;
+	__u64 now = bpf_ktime_get_ns(), shortest = shortest_kept;
 
 	if (age->until <= now)
 		return 0;

@@ -44,11 +44,13 @@ static __always_inline __u64 until_own(const struct lesson *lesson)
 	return until(lesson, shortest_valid == FOREVER ? 0 : shortest_valid);
 }
 
-static __always_inline void note_valid(__u64 valid)
+static __always_inline void note_valid(__u64 valid, int exists)
 {
 	/* A race may lose a shorter one for a moment: the next reply has it again. */
 	if (valid < shortest_valid)
 		shortest_valid = valid;
+	if (exists && valid < shortest_kept)
+		shortest_kept = valid;
 }
 
 /* Whether something that is valid until `end` can answer anything. */
@@ -75,7 +77,7 @@ static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 
 	if (!nodeid)
 		return 0;
-	note_valid(valid);
+	note_valid(valid, 1);
 	/* The daemon may have another node for another name of the file: its changes are not seen.
 	 */
 	if (attr->nlink > 1 && (attr->mode & S_IFMT) != S_IFDIR &&
@@ -84,7 +86,7 @@ static __always_inline int learn_attr(const struct lesson *lesson, __u64 nodeid,
 	lasts = is_lasting(lesson, end);
 	if (!lasts && !has_learned)
 		return 0;
-	slot = slot_of(nodeid);
+	slot = lasts ? slot_for(nodeid, lesson->asked >> 4) : slot_of(nodeid);
 	if (!slot || (!lasts && READ_ONCE(slot->nodeid) != nodeid))
 		return 0;
 	seq = READ_ONCE(slot->seq);
@@ -130,7 +132,7 @@ int sf_learn_lookup(struct sf_learn_ctx *ctx)
 		dentry.node_generation = out->generation;
 		valid = valid_ns(out->entry_valid, out->entry_valid_nsec);
 		dentry.until = until(&lesson, valid);
-		note_valid(valid);
+		note_valid(valid, dentry.nodeid != 0);
 		learned = learn_attr(&lesson, dentry.nodeid, &out->attr,
 				     valid_ns(out->attr_valid, out->attr_valid_nsec));
 	}

@@ -24,11 +24,44 @@
  */
 #define GRANT_TRIES 64
 
+/*
+ * Where nodeid is, if anywhere. Of an attached mount, whose nodeids are any numbers: that slot of
+ * its set which has it, else the last one. Two may have it, if it was learned twice at the same
+ * moment: either is true until something changes it or its time is over.
+ */
 static __always_inline struct sf_attr_slot *slot_of(__u64 nodeid)
 {
-	__u32 number = is_attached_mount() ? sf_slot_hash(nodeid) : nodeid;
-	__u32 index = number & ((1U << config.slot_bits) - 1);
+	__u32 mask = (1U << config.slot_bits) - 1, index = nodeid & mask;
+	struct sf_attr_slot *slot;
 
+	if (!is_attached_mount())
+		return bpf_map_lookup_elem(&attrs, &index);
+	index = sf_slot_hash(nodeid) & mask & ~(SF_SLOT_WAYS - 1);
+#pragma unroll
+	for (int way = 0; way < SF_SLOT_WAYS; way++, index++) {
+		slot = bpf_map_lookup_elem(&attrs, &index);
+		if (slot && READ_ONCE(slot->nodeid) == nodeid)
+			break;
+	}
+	return slot;
+}
+
+/* Of an attached mount: where to put nodeid. Any slot of its set if all are in use. */
+static __always_inline struct sf_attr_slot *slot_for(__u64 nodeid, __u64 random)
+{
+	struct sf_attr_slot *slot = slot_of(nodeid);
+	__u32 first = sf_slot_hash(nodeid) & ((1U << config.slot_bits) - 1) & ~(SF_SLOT_WAYS - 1);
+	__u32 index = first;
+
+	if (slot && READ_ONCE(slot->nodeid) == nodeid)
+		return slot;
+#pragma unroll
+	for (int way = 0; way < SF_SLOT_WAYS; way++, index++) {
+		slot = bpf_map_lookup_elem(&attrs, &index);
+		if (slot && !READ_ONCE(slot->nodeid))
+			return slot;
+	}
+	index = first | (random & (SF_SLOT_WAYS - 1));
 	return bpf_map_lookup_elem(&attrs, &index);
 }
 

@@ -130,7 +130,7 @@ void sf_foreign_end(struct sf_foreign *foreign)
 	module_put(THIS_MODULE);
 }
 
-static bool sf_serves(const struct sf_foreign *foreign)
+bool sf_serves(const struct sf_foreign *foreign)
 {
 	return foreign->any_uid || uid_eq(current_fsuid(), foreign->uid);
 }
@@ -144,7 +144,8 @@ static bool sf_permits_lookup(struct sf_foreign *foreign, const struct sf_ctx *c
 	/* The parent that ".." leads to changes without a change of it. */
 	if (ctx->in[0] == '.' && (!ctx->in[1] || (ctx->in[1] == '.' && !ctx->in[2])))
 		return false;
-	if (!sf_unchanged(foreign, name, ctx->cookie))
+	if (!sf_unchanged(foreign, name, ctx->cookie) ||
+	    !sf_unchanged(foreign, sf_stripe_of(SF_PARENT, ctx->nodeid), ctx->cookie))
 		return false;
 	if (ctx->error || !out->nodeid)
 		return sf_unchanged(foreign, sf_stripe_of(SF_LISTING, ctx->nodeid), ctx->cookie);
@@ -189,7 +190,8 @@ bool sf_known_child(struct sf_attachment *attachment, const struct fuse_args *ar
 	if (bpf_prog_run_pin_on_cpu(prog, &ctx) != SF_ANSWER || ctx.error ||
 	    !sf_all_unchanged(attachment->foreign, ctx.cookie) ||
 	    !sf_unchanged(attachment->foreign, sf_stripe_of_name(parent, name, ctx.in_size),
-			  ctx.cookie))
+			  ctx.cookie) ||
+	    !sf_unchanged(attachment->foreign, sf_stripe_of(SF_PARENT, parent), ctx.cookie))
 		return false;
 	*nodeid = ((struct fuse_entry_out *)ctx.out)->nodeid;
 	return *nodeid;
@@ -208,58 +210,6 @@ bool sf_known_single(struct sf_attachment *attachment, u64 nodeid)
 	return prog && bpf_prog_run_pin_on_cpu(prog, &ctx) == SF_ANSWER && !ctx.error &&
 	       sf_foreign_permits(attachment->foreign, &ctx) &&
 	       ((struct fuse_attr_out *)ctx.out)->attr.nlink == 1;
-}
-
-/* The reply to `args`, if it is one that programs learn from. */
-static bool sf_gather_reply(struct sf_ctx *ctx, struct fuse_args *args, ssize_t result)
-{
-	const void *out = SF_AT(args, out_args);
-
-	ctx->error = min_t(ssize_t, result, 0);
-	ctx->out_size = 0;
-	if (result < 0)
-		return true;
-	if (*(u8 *)SF_AT(args, out_numargs) != 1)
-		return false;
-	ctx->out_size = *(u32 *)SF_AT(out, out_arg_size);
-	if (ctx->out_size > SF_OUT_MAX)
-		return false;
-	if (sf_flag(args, sf_layout.out_pages))
-		return sf_pages_get(args, ctx->out, ctx->out_size);
-	memcpy(ctx->out, *(void **)SF_AT(out, out_arg_value), ctx->out_size);
-	return true;
-}
-
-static noinline void sf_learn(struct sf_foreign *foreign, struct fuse_args *args, ssize_t result,
-			      u64 since, u64 asked)
-{
-	u32 opcode = *(u32 *)SF_AT(args, opcode);
-	struct bpf_prog *prog = opcode < SF_OPCODES ? foreign->learners[opcode] : NULL;
-	struct fuse_entry_out *entry;
-	/* As in sf_run(). */
-	struct sf_learn_ctx ctx __uninitialized __aligned(8);
-	bool is_kept;
-
-	if (!prog || !sf_serves(foreign))
-		return;
-	if (!sf_gather(&ctx.head, args) || !sf_gather_reply(&ctx.head, args, result))
-		return;
-	/* The program may copy more than the reply has. */
-	sf_zero(ctx.head.out + ctx.head.out_size, ctx.head.out + SF_OUT_MAX);
-	ctx.head.nodeid = *(u64 *)SF_AT(args, nodeid);
-	ctx.head.opcode = opcode;
-	ctx.head.cookie = since;
-	ctx.asked = asked;
-	rcu_read_lock_trace();
-	is_kept = bpf_prog_run_pin_on_cpu(prog, &ctx) == SF_LEARNED;
-	rcu_read_unlock_trace();
-	if (!is_kept)
-		return;
-	if (!READ_ONCE(foreign->has_learned))
-		WRITE_ONCE(foreign->has_learned, true);
-	entry = (void *)ctx.head.out;
-	if (opcode == FUSE_LOOKUP && !result && entry->nodeid)
-		sf_node_seen(foreign, entry->nodeid);
 }
 
 struct sf_foreign *sf_watched(struct fuse_mount *fm, const struct fuse_args *args,
@@ -314,6 +264,11 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 
 	if (!foreign) {
 		result = sf_ask(idmap, fm, args);
+	} else if (opcode == FUSE_FORGET) {
+		/* One lookup, of an entry of READDIRPLUS that the kernel does not take. */
+		result = sf_node_forget(foreign, *(u64 *)SF_AT(args, nodeid), 1)
+				 ? sf_ask(idmap, fm, args)
+				 : 0;
 	} else if (sf_changes(&change)) {
 		sf_begin(foreign, &change);
 		/* From here on none of these handles is kept or reused. */
@@ -327,7 +282,10 @@ ssize_t sf_watch(void *idmap, struct fuse_mount *fm, struct fuse_args *args)
 		since = atomic64_read_acquire(&foreign->seq);
 		asked = ktime_get_ns();
 		result = sf_ask_again(foreign, idmap, fm, args);
-		sf_learn(foreign, args, result, since, asked);
+		if (opcode == FUSE_READDIRPLUS)
+			sf_learn_entries(foreign, args, result);
+		else
+			sf_learn(foreign, args, result, since, asked);
 		if ((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR) && !result)
 			sf_handle_opened(foreign, args, since, asked);
 	}

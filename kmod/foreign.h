@@ -68,7 +68,8 @@ enum sf_kind {
 	SF_NODE,
 	SF_XATTR,
 	SF_NAME,
-	SF_LISTING
+	SF_LISTING,
+	SF_PARENT /* what its number is of, for the names in it */
 };
 
 /* What a request changes. */
@@ -116,6 +117,9 @@ void sf_nodes_free(struct sf_foreign *foreign);
 void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, u64 since,
 		      u64 asked);
 bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number);
+/* When an open handle was opened: the changes till then, and the time. False if it is not known. */
+bool sf_handle_age(const struct sf_foreign *foreign, u64 nodeid, u64 number, u64 *since,
+		   u64 *asked);
 void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number);
 /* RELEASE, RELEASEDIR: true if it is kept. */
 bool sf_handle_keep(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
@@ -125,6 +129,13 @@ bool sf_handle_lend(struct sf_foreign *foreign, const struct fuse_args *args);
 void sf_handles_send(struct sf_foreign *foreign, u64 nodeid);
 void sf_handles_age(struct work_struct *work);
 void sf_handles_free(struct sf_foreign *foreign);
+
+/* learn.c */
+/* The reply to a request that was asked after `since` changes, at time `asked`. */
+void sf_learn(struct sf_foreign *foreign, struct fuse_args *args, ssize_t result, u64 since,
+	      u64 asked);
+/* READDIRPLUS: its entries. */
+void sf_learn_entries(struct sf_foreign *foreign, struct fuse_args *args, ssize_t size);
 
 /* background.c: sends a background request, and watches it until it ends. */
 void sf_send_watched(struct sf_foreign *foreign, struct fuse_mount *fm, struct fuse_args *args);
@@ -136,6 +147,8 @@ void sf_count(struct sf_foreign *foreign, u32 opcode, bool is_answered);
 long sf_figures_ioctl(struct sf_figures __user *argument);
 
 /* foreign.c */
+/* Whether the caller is one whose requests are answered and learned from. */
+bool sf_serves(const struct sf_foreign *foreign);
 /* The node that a name was last known to lead to, if that is still valid. */
 bool sf_known_child(struct sf_attachment *attachment, const struct fuse_args *args, u64 parent,
 		    u32 index, u64 *nodeid);

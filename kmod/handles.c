@@ -37,6 +37,7 @@ struct sf_handle {
 	kuid_t uid;
 	kgid_t gid;
 	u64 since;   /* changes, before it was opened */
+	u64 asked;   /* CLOCK_MONOTONIC, ns, when */
 	u64 until;   /* CLOCK_MONOTONIC, ns */
 	u32 openers; /* several if the daemon gives all the same number */
 	/* The kept RELEASE while idle; NULL: the handle is in use. */
@@ -98,6 +99,7 @@ void sf_handle_opened(struct sf_foreign *foreign, const struct fuse_args *args, 
 	handle->uid = current_fsuid();
 	handle->gid = current_fsgid();
 	handle->since = since;
+	handle->asked = asked;
 	handle->until = foreign->open_ns > U64_MAX - asked ? U64_MAX : asked + foreign->open_ns;
 	handle->openers = 1;
 	hlist_bl_lock(bucket);
@@ -120,6 +122,21 @@ bool sf_handle_reads(const struct sf_foreign *foreign, u64 nodeid, u64 number)
 	is_known = sf_find_handle(bucket, nodeid, number);
 	hlist_bl_unlock(bucket);
 	return is_known;
+}
+
+bool sf_handle_age(const struct sf_foreign *foreign, u64 nodeid, u64 number, u64 *since, u64 *asked)
+{
+	struct hlist_bl_head *bucket = sf_bucket(foreign, nodeid);
+	struct sf_handle *handle;
+
+	hlist_bl_lock(bucket);
+	handle = sf_find_handle(bucket, nodeid, number);
+	if (handle) {
+		*since = handle->since;
+		*asked = handle->asked;
+	}
+	hlist_bl_unlock(bucket);
+	return handle;
 }
 
 void sf_handle_closed(struct sf_foreign *foreign, u64 nodeid, u64 number)

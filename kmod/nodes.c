@@ -92,8 +92,9 @@ bool sf_node_grant(struct sf_foreign *foreign, u64 nodeid, u64 since)
 u64 sf_node_forget(struct sf_foreign *foreign, u64 nodeid, u64 count)
 {
 	const struct sf_change change = {
-		.stripes = {sf_stripe_of(SF_NODE, nodeid), sf_stripe_of(SF_XATTR, nodeid)},
-		.count = 2,
+		.stripes = {sf_stripe_of(SF_NODE, nodeid), sf_stripe_of(SF_XATTR, nodeid),
+			    sf_stripe_of(SF_PARENT, nodeid)},
+		.count = 3,
 	};
 	struct hlist_bl_head *bucket = sf_bucket(foreign, nodeid);
 	struct sf_node *node;

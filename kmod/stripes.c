@@ -12,7 +12,7 @@
 
 u32 sf_stripe_of(enum sf_kind kind, u64 nodeid)
 {
-	return hash_64(nodeid * 4 + kind, SF_STRIPE_BITS);
+	return hash_64(nodeid * 8 + kind, SF_STRIPE_BITS);
 }
 
 /* Excludes a NUL that may follow. */

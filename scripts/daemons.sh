@@ -1,20 +1,95 @@
 # shellcheck shell=bash
-# Other people's FUSE daemons, as they come from Debian, for scripts/compare-latency, scripts/check-coherence
-# and Tests/system/attach-stress; sourced. Each shows what a directory holds.
+# Other people's FUSE daemons, as they come from Debian and PyPI, for scripts/compare-latency,
+# scripts/check-coherence and Tests/system/attach*; sourced. Each shows what a directory holds.
 
 # shellcheck disable=SC2034 # for scripts/compare-latency
-DAEMONS=(bindfs squashfuse mergerfs gocryptfs fuse-overlayfs sshfs)
+DAEMONS=(bindfs squashfuse mergerfs gocryptfs fuse-overlayfs sshfs s3fs rclone buildbox-fuse)
 
-# Debian packages of all; scripts/setup --daemons installs them.
+# Debian packages of all; scripts/setup --daemons installs them, and what is from PyPI in $CACHE/daemons.
 # shellcheck disable=SC2034 # for scripts/setup
-DAEMON_PACKAGES=(bindfs squashfuse squashfs-tools mergerfs gocryptfs fuse-overlayfs sshfs openssh-server)
+DAEMON_PACKAGES=(
+    bindfs squashfuse squashfs-tools mergerfs gocryptfs fuse-overlayfs sshfs openssh-server s3fs rclone python3-venv
+)
+
+# daemon_is_there NAME: with what it needs.
+daemon_is_there() {
+    case $1 in
+    buildbox-fuse) [[ -x $CACHE/daemons/$1 ]] ;;
+    s3fs | rclone) command -v "$1" >/dev/null && [[ -e $CACHE/daemons/moto.tar ]] ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# is_bucket_daemon NAME: it shows a bucket. The server is slow in the VM: few files, or a time-out of seconds
+# would be over before all were looked at once.
+is_bucket_daemon() { [[ $1 == s3fs || $1 == rclone ]]; }
 
 # daemon_policy NAME: for `shortfuse attach`, as docs/daemons.md has it.
 daemon_policy() {
     case $1 in
-    sshfs) echo ttl=5 ;;
+    sshfs | s3fs | rclone) echo ttl=5 ;;
+    buildbox-fuse) echo own ;;
     *) echo exclusive ;;
     esac
+}
+
+S3_URL=http://127.0.0.1:5555
+CASD_URL=http://127.0.0.1:5556
+
+# await_server PORT: somebody listens there.
+await_server() {
+    for _ in {1..600}; do
+        ! (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# start_bucket SOURCE WORK: a server with a bucket that holds the files of SOURCE/dir*, and keys for it.
+start_bucket() {
+    local source=$1 work=$2
+    tar -C "$work" -xf "$CACHE/daemons/moto.tar"
+    "$work/moto/bin/python" -m moto.server -H 127.0.0.1 -p "${S3_URL##*:}" >"$work/s3.log" 2>&1 &
+    echo $! >"$work/server.pid"
+    printf '%s\n' '[s3]' 'type = s3' 'provider = Other' "endpoint = $S3_URL" 'access_key_id = key' \
+        'secret_access_key = secret' >"$work/rclone.conf"
+    (umask 077 && echo key:secret >"$work/s3fs.keys")
+    await_server "${S3_URL##*:}"
+    curl -sS -X PUT "$S3_URL/files" >/dev/null
+    rclone --config "$work/rclone.conf" copy --include '/dir*/**' "$source" s3:files
+}
+
+# mount_buildbox WORK MOUNT NUMBER OPTION…: returns when it is mounted. It stays in the foreground.
+mount_buildbox() {
+    local work=$1 mount=$2
+    mkdir "$work/local$3"
+    "$CACHE/daemons/buildbox-fuse" "--local=$work/local$3" "--remote=$CASD_URL" "${@:4}" "$mount" \
+        >"$work/buildbox$3.log" 2>&1 &
+    for _ in {1..300}; do
+        ! mountpoint -q "$mount" || return 0
+        sleep 0.1
+    done
+    cat "$work/buildbox$3.log" >&2
+    return 1
+}
+
+# start_casd SOURCE WORK: a store with the tree, whose digest is in WORK/digest.
+start_casd() {
+    local source=$1 work=$2
+    mkdir "$work"/{cas,upload}
+    "$CACHE/daemons/buildbox-casd" "--bind=${CASD_URL#http://}" --reserved=0 "$work/cas" >"$work/casd.log" 2>&1 &
+    echo $! >"$work/server.pid"
+    await_server "${CASD_URL##*:}"
+    mount_buildbox "$work" "$work/upload" 0 "--output-digest=$work/digest"
+    cp -a "$source/." "$work/upload/"
+    umount "$work/upload"
+    # It is written after the mount is gone.
+    for _ in {1..300}; do
+        [[ ! -s $work/digest ]] || return 0
+        sleep 0.1
+    done
+    cat "$work/buildbox0.log" >&2
+    return 1
 }
 
 # prepare_daemon NAME SOURCE WORK: what it needs besides SOURCE, once.
@@ -40,14 +115,16 @@ prepare_daemon() {
         chmod 600 "$work/authorized"
         "$(command -v sshd || echo /usr/sbin/sshd)" -f /dev/null -h "$work/key" -o Port=2222 -o ListenAddress=127.0.0.1 \
             -o "AuthorizedKeysFile=$work/authorized" -o StrictModes=no -o PermitRootLogin=yes \
-            -o "PidFile=$work/sshd.pid" -o 'Subsystem=sftp internal-sftp'
+            -o "PidFile=$work/server.pid" -o 'Subsystem=sftp internal-sftp'
         ;;
+    s3fs | rclone) start_bucket "$source" "$work" ;;
+    buildbox-fuse) start_casd "$source" "$work" ;;
     esac
 }
 
 # end_daemon WORK: what prepare_daemon has started.
 end_daemon() {
-    if [[ -e $1/daemon/sshd.pid ]]; then kill "$(<"$1/daemon/sshd.pid")" || true; fi
+    if [[ -e $1/daemon/server.pid ]]; then kill "$(<"$1/daemon/server.pid")" || true; fi
 }
 
 # start_daemon NAME SOURCE WORK MOUNT INSTANCE: the instance of that number, mounted when it returns.
@@ -65,11 +142,14 @@ start_daemon() {
         sshfs -p 2222 -o "IdentityFile=$work/key,StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null" \
             "root@127.0.0.1:$source" "$mount"
         ;;
+    s3fs) s3fs files "$mount" -o "url=$S3_URL,use_path_request_style,passwd_file=$work/s3fs.keys" ;;
+    rclone) rclone --config "$work/rclone.conf" mount --daemon s3:files "$mount" ;;
+    buildbox-fuse) mount_buildbox "$work" "$mount" "$5" "--input-digest=$work/digest" ;;
     esac
 }
 
-# daemon_counts NAME: whether count_writes.so sees its replies.
-daemon_counts() { [[ $1 != gocryptfs ]]; }
+# daemon_counts NAME: whether count_writes.so sees its replies: not those of a program in Go.
+daemon_counts() { [[ $1 != gocryptfs && $1 != rclone ]]; }
 
 # shellcheck disable=SC2034 # for scripts/check-coherence
 CHECKED_DAEMONS=(bindfs passthrough_ll mergerfs)

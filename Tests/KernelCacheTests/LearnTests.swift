@@ -112,6 +112,32 @@ import Testing
         #expect(entry(asked).entry_valid == 0 && entry(asked).attr_valid == 0)
     }
 
+    /// Their numbers are any, and fall on the same places.
+    @Test func nodesAreNotInEachOthersWay() throws {
+        let object = try makeObject(SF_POLICY_EXCLUSIVE)
+        let first = setOf(Self.node)
+        let nodes = Array(
+            (Self.node...).lazy.filter { setOf($0) == first }.prefix(Int(SF_SLOT_WAYS) + 1))
+        for (index, node) in nodes.enumerated() {
+            try teach(object, "name\(index)", seq: 1) {
+                file(&$0)
+                $0.nodeid = node
+            }
+        }
+        let answered = try nodes.indices.count { index in
+            var asked = question("name\(index)")
+            return try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue
+        }
+        // The last has taken the place of one.
+        #expect(answered == Int(SF_SLOT_WAYS))
+    }
+
+    /// Of slots, that a node may be in.
+    private func setOf(_ node: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: (node &* 0x9E37_79B9_7F4A_7C15) >> 40) % 64
+            / UInt32(SF_SLOT_WAYS)
+    }
+
     @Test func theOlderOfNameAndAttributesCounts() throws {
         let object = try makeObject(SF_POLICY_EXCLUSIVE)
         try teach(object, "one", seq: 5, file)
@@ -127,6 +153,24 @@ import Testing
         var asked = question("none")
         #expect(try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue)
         #expect(asked.error == -ENOENT)
+    }
+
+    /// mergerfs gives a second, and nothing for names that do not exist.
+    @Test func theKernelKeepsNamesThatExist() throws {
+        let object = try makeObject(SF_POLICY_EXCLUSIVE)
+        try teach(object, "name", seq: 1) {
+            file(&$0)
+            $0.entry_valid = 100
+            $0.attr_valid = 100
+        }
+        try teach(object, "none", seq: 1) { $0.nodeid = 0 }
+        var asked = question("name")
+        #expect(try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue)
+        #expect(entry(asked).entry_valid == 100 && entry(asked).attr_valid == 100)
+        try teach(object, "other", seq: 1, file)
+        asked = question("name")
+        #expect(try run(object.programs, Self.lookup, &asked) == SF_ANSWER.rawValue)
+        #expect(entry(asked).entry_valid == 0)
     }
 
     @Test func timesEnd() throws {

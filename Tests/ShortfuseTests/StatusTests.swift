@@ -39,6 +39,21 @@ import Testing
         #expect(report.text.contains("protocol 7.38, max_write 1048576, max_readahead 131072"))
     }
 
+    @Test func tellsWhatThereIsToGain() throws {
+        var report = try report(alive: true)
+        report.answered = ["GETXATTR": 9]
+        report.passed = ["LOOKUP": 900]
+        #expect(report.gain == nil)
+        report.attached = AttachedState(policy: "own", type: "fuse")
+        #expect(report.gain == "9 of 909 requests answered")
+        report.passed = ["LOOKUP": 990]
+        #expect(report.text.contains("\n  9 of 999 requests answered\n"))
+        report.passed = ["LOOKUP": 1000]
+        #expect(report.text.contains("\n  9 of 1009 requests answered; so far the kernel"))
+        report.answered = ["LOOKUP": 100]
+        #expect(report.text.contains("\n  100 of 1100 requests answered\n"))
+    }
+
     @Test func tellsTheDead() throws {
         let report = try report(alive: false)
         #expect(report.state == .dead)

@@ -167,8 +167,8 @@ struct sf_config {
  * attr.flags     without the kernel's meaning (there they are 0): when these
  *        attributes were first returned, or SF_TOLD_*. Programs set it from 0.
  *
- * On an attached mount the programs write it, and a node's slot is
- * sf_slot_hash(nodeid). Then version is the connection's count of changes before
+ * On an attached mount the programs write it, and a node is in one of the SF_SLOT_WAYS
+ * slots around sf_slot_hash(nodeid). Then version is the connection's count of changes before
  * the request was sent, and kept the time (CLOCK_MONOTONIC, ns) at which the
  * attributes expire; grant and xattr_version are not used.
  */
@@ -186,6 +186,12 @@ struct sf_attr_slot {
 
 /* Nodeids of other daemons may be pointers, hashes, numbers: a product's upper bits mix all. */
 #define sf_slot_hash(nodeid) ((__u32)((0x9E3779B97F4A7C15ULL * (nodeid)) >> 40))
+
+/*
+ * With 1, of 2,400 nodes in 65,536 slots eighty would be in each other's way. More: fewer are, and
+ * what is not there is looked for longer.
+ */
+#define SF_SLOT_WAYS 4
 
 /* The tag of a nodeid in `grant`; never 0, which marks an unowned slot. */
 #define sf_tag(nodeid, slot_bits) (((nodeid) >> (slot_bits)) + 1)

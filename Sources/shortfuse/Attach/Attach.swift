@@ -113,6 +113,8 @@ struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Detaches from a mount; the mount and its daemon keep running.",
         discussion: """
+            Says how many of the mount's requests were answered meanwhile.
+
             Example:
               shortfuse detach /mnt/archive
             """)
@@ -137,6 +139,7 @@ struct Detach: ParsableCommand {
             print("\(mountpoint): cleaned up after a process that was gone")
             return
         }
+        let gain = (try? MountReport(state, runtime: runtime))?.gain
         guard kill(state.process.pid, SIGTERM) == 0 || errno == ESRCH else {
             throw Failure("\(mountpoint): process \(state.process.pid): \(Errno.last)")
         }
@@ -151,5 +154,6 @@ struct Detach: ParsableCommand {
             usleep(5_000)
         }
         try runtime.clearAttached()
+        if let gain { print("\(mountpoint): \(gain)") }
     }
 }
