@@ -20,9 +20,18 @@ daemon_is_there() {
     esac
 }
 
-# is_bucket_daemon NAME: it shows a bucket. The server is slow in the VM: few files, or a time-out of seconds
-# would be over before all were looked at once.
+# is_bucket_daemon NAME: it shows a bucket.
 is_bucket_daemon() { [[ $1 == s3fs || $1 == rclone ]]; }
+
+# daemon_files NAME MANY: how many to measure with, MANY if it can. Servers are slow in the VM, and a time-out
+# of seconds must not be over before all were looked at once.
+daemon_files() {
+    case $1 in
+    s3fs | rclone) echo 5 ;;
+    sshfs) echo 20 ;;
+    *) echo "$2" ;;
+    esac
+}
 
 # daemon_policy NAME: for `shortfuse attach`, as docs/daemons.md has it.
 daemon_policy() {
