@@ -188,6 +188,6 @@ daemon_lacks() {
     case $1 in
     bindfs) echo exchange links replacing ;;
     mergerfs) echo exchange links replacing holding direct ;;
-    passthrough_ll) echo exchange ;;
+    passthrough_ll) echo exchange counting ;;
     esac
 }
