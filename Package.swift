@@ -68,7 +68,7 @@ let package = Package(
         .target(
             name: "MountRegistry",
             dependencies: [
-                "CShortfuseABI", "FuseSession", "KernelCache", "Syscall", system,
+                "CShortfuseABI", "FuseSession", "KernelCache", "Syscall", logging, system,
             ],
             swiftSettings: swiftSettings),
         // A file system from a store: what an author writes, and all else done.

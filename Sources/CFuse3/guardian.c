@@ -93,10 +93,11 @@ static void guard(const char *mountpoint, const char *device)
 	/* Only the daemon's end ends it. */
 	for (const int *number = (int[]){SIGINT, SIGTERM, SIGHUP, SIGPIPE, 0}; *number; number++)
 		signal(*number, SIG_IGN);
-	prctl(PR_SET_NAME, NAME);
 	setsid();
 	if (chdir("/") || (linux_limit_capabilities(kept, &left) && errno != EPERM))
 		return;
+	/* Who finds it by its name finds it with no more than it keeps. */
+	prctl(PR_SET_NAME, NAME);
 	if (write(LINE, &byte, 1) != 1)
 		return;
 	/* The daemon says nothing: this ends when it does. */

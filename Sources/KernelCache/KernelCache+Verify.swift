@@ -12,6 +12,18 @@ public enum CacheSample: Sendable, Equatable {
     case name(parent: UInt64, name: [CChar])
 }
 
+extension CacheSample: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .attributes(let id): "attributes of node \(id)"
+        case .data(let id, let index): "block \(index) of node \(id)"
+        case .name(let parent, let name):
+            "name '\(String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))' "
+                + "in node \(parent)"
+        }
+    }
+}
+
 /// How a cached entry compares with the source.
 public struct Comparison: Sendable, Equatable {
     public let isSame: Bool

@@ -38,7 +38,7 @@ extension MirrorFS {
         usleep(250_000)
         guard compare(sample) == first else { return }
         options.gauges?.count(.differences)
-        log.error("verify: the cached \(describe(sample)) is not as in SOURCE")
+        log.error("verify: the cached \(sample) is not as in SOURCE")
     }
 
     /// - Returns: nil if nothing would be answered from it, or SOURCE cannot be read.
@@ -84,16 +84,6 @@ extension MirrorFS {
             return hold.compare(
                 nodeid: node.id, index: index,
                 bytes: UnsafeRawBufferPointer(rebasing: buffer[..<count]), node.versions)
-        }
-    }
-
-    private func describe(_ sample: CacheSample) -> String {
-        switch sample {
-        case .attributes(let id): "attributes of node \(id)"
-        case .data(let id, let index): "block \(index) of node \(id)"
-        case .name(let parent, let name):
-            "name '\(String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))' "
-                + "in node \(parent)"
         }
     }
 }

@@ -53,22 +53,5 @@ struct MountRecord {
         }
     }
 
-    func release() {
-        do throws(Failure) {
-            try runtime.release()
-        } catch {
-            log.error("\(error)")
-        }
-    }
-}
-
-extension RuntimeDirectory {
-    /// Changes what is recorded of this process's mount, from anywhere.
-    func record(_ log: Logger, _ change: (inout MountState) -> Void) {
-        do throws(Failure) {
-            try update(change)
-        } catch {
-            log.error("\(error)")
-        }
-    }
+    func release() { runtime.release(log) }
 }

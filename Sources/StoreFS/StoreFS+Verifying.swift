@@ -43,7 +43,7 @@ extension StoreFS {
         try? await Task.sleep(for: .milliseconds(250))
         guard (try? await compare(sample)) == first else { return }
         gauges.count(.differences)
-        log.error("verify: \(sample) is cached, and not what the store answers")
+        log.error("verify: the cached \(sample) is not what the store answers")
     }
 
     /// - Returns: nil if nothing would be answered from it, or it changed meanwhile.

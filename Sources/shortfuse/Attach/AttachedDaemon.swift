@@ -40,9 +40,7 @@ struct AttachedDaemon {
         // Whoever held it before may have been killed.
         try runtime.clearAttached()
         try runtime.claim(state)
-        defer {
-            do { try runtime.release() } catch { log.error("\(error)") }
-        }
+        defer { runtime.release(log) }
         let cache = try attach(target, kernel, pins: runtime.pins)
         defer { cache.close() }
         state.capabilities = try LeastPrivilege.limit(to: LeastPrivilege.ofAttachment, log: log)

@@ -27,9 +27,7 @@ struct Daemon {
             source: plan.source, mountpoint: plan.mountpoint, pins: runtime.pins,
             options: options.given)
         try runtime.claim(state)
-        defer {
-            do { try runtime.release() } catch { log.error("\(error)") }
-        }
+        defer { runtime.release(log) }
         if herald.isInBackground {
             try Self.detachFromTerminal(log: runtime.logPath)
         }
@@ -148,11 +146,7 @@ struct Daemon {
     }
 
     private func record(_ change: (inout MountState) -> Void) {
-        do {
-            try RuntimeDirectory(mountpoint: plan.mountpoint).update(change)
-        } catch {
-            log.error("\(error)")
-        }
+        RuntimeDirectory(mountpoint: plan.mountpoint).record(log, change)
     }
 
     /// From here on only the session's loop takes the signals that end the daemon: there is one way
