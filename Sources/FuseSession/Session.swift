@@ -33,6 +33,10 @@ public final class Session: @unchecked Sendable {
         public var maxThreads = 4096
         /// Idle threads that are kept. More: a burst of requests is served sooner.
         public var idleThreads = 10
+        /// The nice(2) value of the threads that serve, if the process has permission and was not
+        /// started with a value of its own. At 0 a request waits for its turn among all programs that
+        /// run, and its caller with it. Lower: sooner, at the cost of those programs.
+        public var niceness: Int32 = -10
         /// One /dev/fuse descriptor per thread: less contention with many busy cores.
         public var clonesDescriptor = false
         /// Called at INIT, before its reply, on a thread that serves requests.
@@ -192,7 +196,11 @@ public final class Session: @unchecked Sendable {
     /// - Throws: `SessionError` if reading requests fails.
     public func run() throws(SessionError) -> Int32? {
         let (result, signal) = control.run(handle) {
-            cfuse3_loop(
+            // The threads of the loop inherit it.
+            let changesPriority = Syscall.niceness() == 0
+            if changesPriority { Syscall.setNiceness(options.niceness) }
+            defer { if changesPriority { Syscall.setNiceness(0) } }
+            return cfuse3_loop(
                 handle, UInt32(clamping: max(options.maxThreads, 1)),
                 UInt32(clamping: max(options.idleThreads, 1)),
                 options.clonesDescriptor ? 1 : 0)

@@ -19,7 +19,7 @@ public final class BurstPriority {
     public init() {
         // For the time after `longest`, and where real-time priority is not available: the nice
         // value then counts among the threads of a control group or a session.
-        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -20)
+        Syscall.setNiceness(-20)
         canRaise = Self.take(SCHED_RR, Self.level)
         isRaised = canRaise
     }

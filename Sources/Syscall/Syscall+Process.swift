@@ -22,6 +22,17 @@ extension Syscall {
         return UInt64(limit.rlim_cur)
     }
 
+    /// getpriority(2) of the calling thread: 0 to most programs, lower runs before others.
+    public static func niceness() -> Int32 {
+        getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
+    }
+
+    /// setpriority(2) of the calling thread, and of those that it then starts. Without permission
+    /// (`CAP_SYS_NICE` to lower it) nothing changes.
+    public static func setNiceness(_ value: Int32) {
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, value)
+    }
+
     /// getcwd(3).
     public static func workingDirectory() throws(Errno) -> FilePath {
         guard let path = getcwd(nil, 0) else { throw Errno(rawValue: errno) }

@@ -26,7 +26,7 @@ struct SlowStore: Store {
     private func wait(_ isSlow: Bool) async throws(Errno) {
         guard isSlow else { return }
         do {
-            try await Task.sleep(for: .milliseconds(100))
+            try await Task.sleep(for: .milliseconds(100), tolerance: .zero)
         } catch {
             throw .interrupted
         }

@@ -25,7 +25,7 @@ enum LeastPrivilege {
             .sysAdmin,
             "umount(2); fanotify of file systems mounted later; trusted.*; noatime on links"
         ),
-        (.sysNice, "the watcher's thread, which runs before others for moments"),
+        (.sysNice, "threads that serve run before others, the watcher's for moments before all"),
         (.sysResource, "reserves and quotas as for user 0, when that is the caller; large pipes"),
     ]
 
