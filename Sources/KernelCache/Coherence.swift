@@ -69,13 +69,8 @@ public final class Coherence: Sendable {
     /// The maximum size of files whose data is published; -1: none.
     public var fileMax: Int { cache?.fileMax ?? -1 }
 
-    /// Chooses a random cached entry, to be compared with the source: see `KernelCache.sample`.
-    public func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
-        cache?.sample(seed: seed, after: &name)
-    }
-
     /// As `KernelCache.nextName`.
-    package func nextName(after key: inout [UInt8]) -> CacheSample? {
+    func nextName(after key: inout [UInt8]) -> CacheSample? {
         cache?.nextName(after: &key)
     }
 

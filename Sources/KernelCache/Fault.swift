@@ -193,9 +193,6 @@
         func isValid(version: UInt64) -> Bool { cache.isValid(version: version) }
         func dropEverything() { cache.dropEverything() }
         func voidReaders() { cache.voidReaders() }
-        func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
-            cache.sample(seed: seed, after: &name)
-        }
         func nextName(after key: inout [UInt8]) -> CacheSample? { cache.nextName(after: &key) }
         func compare(nodeid: UInt64, attributes: stat) -> Comparison? {
             cache.compare(nodeid: nodeid, attributes: attributes)

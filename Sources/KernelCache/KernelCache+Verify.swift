@@ -31,27 +31,32 @@ public struct Comparison: Sendable, Equatable {
     let number: UInt64
 }
 
-/// Chooses entries and reads them as a program would: for `verify`. Called by holds.
-extension KernelCache {
-    /// Chooses an entry.
-    /// - Parameters:
-    ///   - seed: any number, different each time.
-    ///   - name: the name that was chosen last; names are chosen in the order of the map.
-    func sample(seed: UInt64, after name: inout [UInt8]) -> CacheSample? {
-        switch seed % 3 {
-        case 0:
-            let nodeid = slot(of: seed / 3).pointee.nodeid
-            return nodeid == 0 ? nil : .attributes(nodeid: nodeid)
-        case 1:
-            let count = UInt64(max(dataSets, 1)) * UInt64(SF_WAYS.rawValue)
-            let block = blocks + Int((seed / 3) % count)
-            let nodeid = block.pointee.nodeid
-            return nodeid == 0 ? nil : .data(nodeid: nodeid, index: block.pointee.index)
-        default:
-            return nextName(after: &name)
-        }
-    }
+/// What `verify` compares next: all nodes that the kernel knows, one after the other, and a name in
+/// between.
+package struct CacheSamples: Sendable {
+    private var nodes: [UInt64] = []
+    private var isName = false
+    private var name: [UInt8] = []
 
+    package init() {}
+
+    /// - Parameter known: the nodeids of all nodes; called once for each pass over them.
+    /// - Returns: nil if there is nothing of the kind whose turn it is.
+    package mutating func next(
+        in coherence: Coherence, _ known: () -> [UInt64]
+    ) -> CacheSample? {
+        isName.toggle()
+        if isName { return coherence.nextName(after: &name) }
+        if nodes.isEmpty { nodes = known() }
+        guard let id = nodes.popLast() else { return nil }
+        if Bool.random() { return .attributes(nodeid: id) }
+        // Most files are small; 1 MiB has 256 blocks.
+        return .data(nodeid: id, index: .random(in: 0..<(1 << UInt64.random(in: 0...8))))
+    }
+}
+
+/// Reads entries as a program would: for `verify`. Called by holds.
+extension KernelCache {
     /// The name after `key`, which becomes its key; nil at the end.
     func nextName(after key: inout [UInt8]) -> CacheSample? {
         var next = sf_name()

@@ -22,13 +22,12 @@ extension MirrorFS {
 
     /// Only the thread that compares uses it.
     private final class VerificationState: @unchecked Sendable {
-        var random = SystemRandomNumberGenerator()
-        var name: [UInt8] = []
+        var samples = CacheSamples()
     }
 
     private func verifyOne(_ state: VerificationState) {
         guard
-            let sample = coherence.sample(seed: state.random.next(), after: &state.name),
+            let sample = state.samples.next(in: coherence, { nodes.ids }),
             let first = compare(sample)
         else { return }
         options.gauges?.count(.verified)

@@ -7,32 +7,16 @@ extension StoreFS {
     /// Compares about `rate` entries a second until its task is cancelled, counts them, and counts and
     /// logs those that differ.
     func verify(rate: Int, _ gauges: CacheGauges) async {
-        var samples = Samples()
+        var samples = CacheSamples()
         // A task cannot sleep for less than about a millisecond.
         let batch = max(rate / 50, 1)
         while !Task.isCancelled {
             for _ in 0..<batch {
-                if let sample = next(&samples) { await verify(sample, gauges) }
+                let sample = samples.next(in: coherence) { nodes.all.map(\.nodeid) }
+                if let sample { await verify(sample, gauges) }
             }
             try? await Task.sleep(for: .microseconds(1_000_000 * batch / rate))
         }
-    }
-
-    /// What is compared next: all nodes that the kernel knows, one after the other, and a name in between.
-    private struct Samples {
-        var nodes: [NodeID] = []
-        var isName = false
-        var name: [UInt8] = []
-    }
-
-    private func next(_ samples: inout Samples) -> CacheSample? {
-        samples.isName.toggle()
-        if samples.isName { return coherence.nextName(after: &samples.name) }
-        if samples.nodes.isEmpty { samples.nodes = nodes.all.map(\.nodeid) }
-        guard let id = samples.nodes.popLast() else { return nil }
-        if Bool.random() { return .attributes(nodeid: id) }
-        // Most files are small; 1 MiB has 256 blocks.
-        return .data(nodeid: id, index: .random(in: 0..<(1 << UInt64.random(in: 0...8))))
     }
 
     private func verify(_ sample: CacheSample, _ gauges: CacheGauges) async {
