@@ -50,6 +50,8 @@ extension MirrorFS {
         into entries: inout DirectoryBuffer
     ) throws(Errno) {
         let node = try node(id)
+        listingsWithNodes.begin(id)
+        defer { listingsWithNodes.end(id) }
         // As above, 24 bytes to 160.
         let size = entries.capacity / 20 * 3
         try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in

@@ -163,7 +163,13 @@ extension MirrorFS {
     private func dropEverything(_ dropper: CacheDropper) {
         coherence.dropEverything()
         // If this kernel does not support it, the queue of events has no limit.
-        if coherence.usesNativeCaches { _ = options.notices?.notifier.dropNames() }
+        if coherence.usesNativeCaches, let notifier = options.notices?.notifier {
+            _ = notifier.dropNames()
+            // Again once the listings that were under way are applied.
+            for directory in listingsWithNodes.directories {
+                dropper.drop(.turn, in: directory) { _ = notifier.dropNames() }
+            }
+        }
         dropNodes(dropper) { _ in true }
     }
 

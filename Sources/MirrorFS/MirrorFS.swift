@@ -54,6 +54,7 @@ public final class MirrorFS: FileSystem {
     let statisticsKeeper = StatisticsKeeper()
     let expiry = Expiry()
     let verification = Expiry()
+    let listingsWithNodes = ListingsWithNodes()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
     private let miscounted = Atomic(false)
     private let lateForgets = LateWork("forget")
