@@ -14,31 +14,38 @@ final class ListingsWithNodes: Sendable {
         var ended: UInt64 = 0
     }
 
-    /// Nanoseconds: more than a caller that has its reply can take to apply it.
-    private static let applied: UInt64 = 10_000_000_000
-    /// Longer: fewer passes over all of them.
-    private static let prunedAbove = 256
+    private struct Listings {
+        var byDirectory: [NodeID: Listing] = [:]
+        var prunedAbove = ListingsWithNodes.few
+    }
 
-    private let listings = Mutex<[NodeID: Listing]>([:])
+    /// Nanoseconds: more than a caller that has its reply can take to apply it.
+    private static let applied: UInt64 = 2_000_000_000
+    /// So many are not worth a pass over all of them.
+    private static let few = 256
+
+    private let listings = Mutex(Listings())
 
     func begin(_ directory: NodeID) {
-        listings.withLock { $0[directory, default: Listing()].inProgress += 1 }
+        listings.withLock { $0.byDirectory[directory, default: Listing()].inProgress += 1 }
     }
 
     func end(_ directory: NodeID) {
         let now = Syscall.monotonicNanoseconds()
         listings.withLock { listings in
-            listings[directory]?.inProgress -= 1
-            listings[directory]?.ended = now
-            guard listings.count > Self.prunedAbove else { return }
-            listings = listings.filter { Self.isRecent($0.value, now) }
+            listings.byDirectory[directory]?.inProgress -= 1
+            listings.byDirectory[directory]?.ended = now
+            guard listings.byDirectory.count > listings.prunedAbove else { return }
+            listings.byDirectory = listings.byDirectory.filter { Self.isRecent($0.value, now) }
+            // A pass for each doubling, however many are recent.
+            listings.prunedAbove = max(Self.few, 2 * listings.byDirectory.count)
         }
     }
 
     var directories: [NodeID] {
         let now = Syscall.monotonicNanoseconds()
         return listings.withLock { listings in
-            listings.filter { Self.isRecent($0.value, now) }.map(\.key)
+            listings.byDirectory.filter { Self.isRecent($0.value, now) }.map(\.key)
         }
     }
 
