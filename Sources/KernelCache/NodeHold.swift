@@ -185,6 +185,12 @@ public struct NodeHold: ~Copyable {
             nodeid: nodeid, version: versions.version, index: index, bytes: bytes)
     }
 
+    /// True if the maps have this block of data.
+    package func has(nodeid: UInt64, index: UInt64, _ versions: Versions) -> Bool {
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        return compare(nodeid: nodeid, index: index, bytes: nothing, versions) != nil
+    }
+
     /// Invalidates everything that is cached of `nodeid`, because it changed behind the mount. From
     /// now on what the kernel itself has of it is old.
     public func void(nodeid: UInt64, _ versions: inout Versions) {

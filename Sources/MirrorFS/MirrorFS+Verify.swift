@@ -69,6 +69,11 @@ extension MirrorFS {
     }
 
     private func compareData(_ node: Node, _ index: UInt64) throws(Errno) -> Comparison? {
+        // Nothing else is opened: that of a FIFO waits, and that of a device has effects.
+        let isCached = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            hold.has(nodeid: node.id, index: index, node.versions)
+        }
+        guard isCached else { return nil }
         // Without O_NOATIME each comparison would change SOURCE's access time.
         let fd = try reopen(node, flags: O_RDONLY | Flag.noAccessTime)
         defer { Syscall.close(fd) }

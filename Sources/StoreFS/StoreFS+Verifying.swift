@@ -42,7 +42,7 @@ extension StoreFS {
             let node = try node(id)
             let size = Int64(KernelCache.blockSize)
             let (offset, overflow) = Int64(bitPattern: index).multipliedReportingOverflow(by: size)
-            guard !overflow, offset >= 0 else { return nil }
+            guard !overflow, offset >= 0, try isCached(index, of: node) else { return nil }
             let bytes = try await store.read(node.id, at: offset, count: Int(size)).value
             return try comparing(node, since) { hold in
                 bytes.withUnsafeBytes {
@@ -60,6 +60,13 @@ extension StoreFS {
                 let child = found.map { nodes.node($0.id)?.nodeid } ?? 0
                 return name.withCString { names.compare(parent: id, name: $0, nodeid: child) }
             }
+        }
+    }
+
+    /// Without that the store would be asked for nothing.
+    private func isCached(_ index: UInt64, of node: Node) throws(Errno) -> Bool {
+        try coherence.reading(node: key(node.id)) { (hold) throws(Errno) in
+            hold.has(nodeid: node.nodeid, index: index, node.versions)
         }
     }
 

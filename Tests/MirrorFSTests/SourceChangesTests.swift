@@ -344,8 +344,10 @@ import Testing
     @Test(arguments: ["chmod 600 file", "printf new >file", "rm file", ": >absent"])
     func verifyFindsWhatDiffers(_ change: String) throws {
         let mirror = try Mirror(.none)
-        try mirror.behind("printf old >file")
+        try mirror.behind("printf old >file; mkfifo fifo")
         _ = try warm(mirror)
+        // To open it would wait for a writer.
+        _ = try mirror.lookup("fifo")
         try mirror.mirror.verify(rate: 100)
         #expect(mirror.eventually { mirror.gauges[.verified] > 50 })
         #expect(mirror.gauges[.differences] == 0)
