@@ -13,7 +13,7 @@ import SystemPackage
 /// - `node`: the nodeid of the file or directory that the request is about.
 /// - `parent` and `name`: the nodeid of a directory, and a name in it.
 /// - `handle`: what `open`, `create` or `openDirectory` returned for this open file.
-public protocol FileSystem: Sendable {
+public protocol FileSystem: AnyObject, Sendable {
     // MARK: Life
 
     /// INIT: the first request. `connection` has what the kernel offers, and takes what to use.

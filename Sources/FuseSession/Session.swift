@@ -76,7 +76,7 @@ public final class Session: @unchecked Sendable {
         log: Logger = Logger(label: "fuse")
     ) throws(SessionError) {
         let core = SessionCore(
-            fileSystem: LifeOnly(fileSystem: fileSystem), asynchronous: fileSystem,
+            fileSystem: LifeOnly(fileSystem), asynchronous: fileSystem,
             counters: counters, latency: latency, initialized: options.initialized,
             ended: options.ended)
         try self.init(core, makeAsynchronousOperations(), options: options, log: log)

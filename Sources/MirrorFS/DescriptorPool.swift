@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage
@@ -43,7 +44,7 @@ final class DescriptorPool: Sendable {
     private let places = MountPlaces()
     let origins = Origins()
     private let nodes = Mutex<NodesReference?>(nil)
-    private struct NodesReference: Sendable { unowned let table: NodeTable }
+    private struct NodesReference: Sendable { unowned let table: LocalNodes<Node> }
     let guests = Guests()
     /// By device number: see `forgets`.
     private let forgetful = Mutex<[UInt64: Bool]>([:])
@@ -79,7 +80,7 @@ final class DescriptorPool: Sendable {
 
     /// Starts to limit the number of open nodes to about `limit`, and that of nodes and files to
     /// about `room`. Call it once, before the first of `nodes` is inserted.
-    func start(_ nodes: NodeTable, root: FileDescriptor, limit: Int, room: Int) {
+    func start(_ nodes: LocalNodes<Node>, root: FileDescriptor, limit: Int, room: Int) {
         self.nodes.withLock { $0 = NodesReference(table: nodes) }
         // No strong references: the table owns this, and this owns the guests.
         guests.start { [unowned self, unowned nodes] in release($0, of: nodes) }
@@ -165,7 +166,7 @@ final class DescriptorPool: Sendable {
     }
 
     /// Closes those of the guests `ids` that are idle.
-    private func release(_ ids: [NodeID], of nodes: NodeTable) {
+    private func release(_ ids: [NodeID], of nodes: LocalNodes<Node>) {
         let idle = ids.compactMap { nodes.node($0) }.filter { $0.mark() }
         guard !idle.isEmpty else { return }
         requests.wait()
@@ -216,11 +217,11 @@ final class DescriptorPool: Sendable {
     /// Call this before a request begins: delays it while far too many nodes are open and a pass is
     /// about to close some. Otherwise the process might run out of descriptors before that.
     @inline(__always)
-    func admit(_ nodes: NodeTable) {
+    func admit(_ nodes: LocalNodes<Node>) {
         if openCount > ceiling { waitForPass(nodes) }
     }
 
-    private func waitForPass(_ nodes: NodeTable) {
+    private func waitForPass(_ nodes: LocalNodes<Node>) {
         trim(nodes)
         // With a limit: a pass ends only after the requests in progress, and one may wait for long.
         for _ in 0..<200 where isPassing.load(ordering: .sequentiallyConsistent) {
@@ -231,11 +232,11 @@ final class DescriptorPool: Sendable {
 
     /// Starts a pass over `nodes` on a new thread if too many are open.
     @inline(__always)
-    func trim(_ nodes: NodeTable) {
+    func trim(_ nodes: LocalNodes<Node>) {
         if openCount > max(allowed, stuck.load(ordering: .relaxed)) { startPass(nodes) }
     }
 
-    private func startPass(_ nodes: NodeTable) {
+    private func startPass(_ nodes: LocalNodes<Node>) {
         guard !isPassing.exchange(true, ordering: .sequentiallyConsistent) else { return }
         do throws(Errno) {
             try Worker("descriptors") { [self] in pass(over: nodes) }.detach()
@@ -244,7 +245,7 @@ final class DescriptorPool: Sendable {
         }
     }
 
-    private func pass(over nodes: NodeTable) {
+    private func pass(over nodes: LocalNodes<Node>) {
         // More than needed, because otherwise the next pass would follow at once.
         let victims = nodes.idle(max(openCount - allowed / 4 * 3, 1))
         requests.wait()

@@ -1,3 +1,4 @@
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage

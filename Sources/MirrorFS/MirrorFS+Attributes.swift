@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 

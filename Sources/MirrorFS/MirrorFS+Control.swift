@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import StoreFS
 import Syscall
 import SystemPackage
 

@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 
@@ -12,7 +13,7 @@ extension MirrorFS {
         _ context: RequestContext, node id: NodeID, flags: Int32
     ) throws(Errno) -> OpenFile {
         if options.opensInKernel { throw .noFunction }
-        try nodes.descriptors.admitFile(isDirectory: true)
+        try descriptors.admitFile(isDirectory: true)
         let node = try node(id)
         let fd = try reopen(node, flags: (flags & ~O_ACCMODE) | O_RDONLY | O_DIRECTORY)
         var file = OpenFile(handle: handle(owning: fd))
@@ -21,12 +22,7 @@ extension MirrorFS {
         // compares the modification time. What does not change that (a new parent) changes the
         // version.
         file.cachesEntries = true
-        file.keepsCache =
-            (try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-                hold.noteOpened(&node.versions)
-                try publish(hold, node)
-                return hold.isKept(nodeid: id, node.versions)
-            }) ?? false
+        file.keepsCache = keepsListing(of: node)
         return file
     }
 
@@ -50,8 +46,8 @@ extension MirrorFS {
         into entries: inout DirectoryBuffer
     ) throws(Errno) {
         let node = try node(id)
-        listingsWithNodes.begin(id)
-        defer { listingsWithNodes.end(id) }
+        local.listingsWithNodes.begin(id)
+        defer { local.listingsWithNodes.end(id) }
         // As above, 24 bytes to 160.
         let size = entries.capacity / 20 * 3
         try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
@@ -62,7 +58,7 @@ extension MirrorFS {
             }
             do throws(Errno) {
                 let found = try coherence.reading(namesOf: id) { (names) throws(Errno) in
-                    try find(names, node, entry.name)
+                    try find(names, Place(directory: node, name: entry.name), made: false)
                 }
                 let fits = entries.append(name: entry.name, entry: found, next: entry.next)
                 if !fits { forget(node: found.nodeID, count: 1) }
@@ -96,29 +92,21 @@ extension MirrorFS {
         _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int,
         _ body: (DirectoryEntry) throws(Errno) -> Bool
     ) throws(Errno) {
-        if coherence.isCaching, offset == 0 {
-            try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-                hold.noteListingBegun(&node.versions)
+        try listing(of: node, from: offset) { () throws(Errno) in
+            var fitting = 0
+            let more = try withDescriptor(node, handle, flags: O_DIRECTORY) {
+                (fd) throws(Errno) -> Bool in
+                let buffer = try Syscall.threadBuffer(
+                    slot: 1, size: max(size, Syscall.directoryBufferMinimum))
+                _ = try Syscall.seek(fd, to: offset, whence: SEEK_SET)
+                return try Syscall.readDirectory(fd, using: buffer) { (entry) throws(Errno) in
+                    guard try body(entry) else { return false }
+                    fitting += 1
+                    return true
+                }
             }
-        }
-        var fitting = 0
-        let more = try withDescriptor(node, handle, flags: O_DIRECTORY) {
-            (fd) throws(Errno) -> Bool in
-            let buffer = try Syscall.threadBuffer(
-                slot: 1, size: max(size, Syscall.directoryBufferMinimum))
-            _ = try Syscall.seek(fd, to: offset, whence: SEEK_SET)
-            return try Syscall.readDirectory(fd, using: buffer) { (entry) throws(Errno) in
-                guard try body(entry) else { return false }
-                fitting += 1
-                return true
-            }
-        }
-        if more, fitting == 0 { throw .invalidArgument }
-        guard coherence.isCaching else { return }
-        // Reading changes the access time.
-        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            if fitting == 0 { hold.noteListingEnded(&node.versions) }
-            try publish(hold, node)
+            if more, fitting == 0 { throw .invalidArgument }
+            return fitting
         }
     }
 }

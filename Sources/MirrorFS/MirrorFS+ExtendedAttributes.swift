@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 
@@ -74,19 +75,6 @@ extension MirrorFS {
                     return CachedReply(error)
                 }
             }
-        }
-    }
-
-    /// Publishes the attributes of `node`, and the reply that `read` finds under its lock.
-    func publishReply(
-        of node: Node, _ question: CachedQuestion, _ read: () -> CachedReply?
-    ) throws(Errno) {
-        guard coherence.isAccelerated else { return }
-        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            guard hold.isLocked else { return }
-            try publish(hold, node)
-            guard node.isKnown.load(ordering: .relaxed), let reply = read() else { return }
-            hold.publish(nodeid: node.id, question, reply, node.versions)
         }
     }
 

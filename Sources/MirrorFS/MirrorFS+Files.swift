@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 
@@ -10,7 +11,7 @@ extension MirrorFS {
     ) throws(Errno) -> OpenFile {
         // Permanent: the kernel sends it only once.
         if options.opensInKernel { throw .noFunction }
-        try nodes.descriptors.admitFile()
+        try descriptors.admitFile()
         let node = try node(id)
         if flags & O_TRUNC != 0 {
             return try change(node, .data) { () throws(Errno) in
@@ -19,7 +20,7 @@ extension MirrorFS {
         }
         let fd = try reopen(node, flags: flags)
         if coherence.isAccelerated, flags & (O_ACCMODE | Flag.noAccessTime) == O_RDONLY,
-            let file = reserve(node, flags: flags)
+            let file = reserve(node, isCallers: flags & Flag.largeFile != 0)
         {
             Syscall.close(fd)
             return file
@@ -29,36 +30,6 @@ extension MirrorFS {
         file.skipsFlush = flags & O_ACCMODE == O_RDONLY
         file.keepsCache = !coherence.isAccelerated && keepsPages(of: node)
         return file
-    }
-
-    /// Whether the kernel's pages are those of the current file.
-    private func keepsPages(of node: Node) -> Bool {
-        guard coherence.keepsPages, node.isTold else { return false }
-        let isKept = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            try publish(hold, node)
-            return hold.isKept(nodeid: node.id, node.versions)
-        }
-        return isKept ?? false
-    }
-
-    /// The reply that lets the kernel open `node` by itself from now on; nil if the daemon must do
-    /// so.
-    private func reserve(_ node: Node, flags: Int32) -> OpenFile? {
-        if coherence.fileMax < 0 || !node.isCached { return nil }
-        return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) -> OpenFile? in
-            guard hold.isLocked, node.isKnown.load(ordering: .relaxed) else { return nil }
-            hold.noteOpened(&node.versions)
-            let status = try publish(hold, node)
-            guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= coherence.fileMax else {
-                return nil
-            }
-            let isCallers = flags & Flag.largeFile != 0
-            var file = OpenFile(
-                handle: hold.reservedHandle(node.versions, isCallers: isCallers))
-            file.keepsCache = hold.isKept(nodeid: node.id, node.versions)
-            file.skipsFlush = true
-            return file
-        }
     }
 
     /// Runs `body` with a descriptor for `handle`: its own or, for a reserved handle, one that is
@@ -75,14 +46,14 @@ extension MirrorFS {
 
     /// The handle of a file that a program has opened, until `close`.
     func handle(owning fd: FileDescriptor) -> FileHandle {
-        nodes.descriptors.didOpenFile()
+        descriptors.didOpenFile()
         return FileHandle(fd)
     }
 
     /// Ends a handle that is not reserved.
     func close(_ handle: FileHandle) {
         Syscall.close(FileDescriptor(handle))
-        nodes.descriptors.didCloseFile()
+        descriptors.didCloseFile()
     }
 
     /// Runs `body` with the descriptor of a file that is open for writing; a file that the kernel
@@ -147,7 +118,7 @@ extension MirrorFS {
     ) throws(Errno) {
         if options.opensInKernel { throw .noFunction }
         if ReservedHandle.contains(handle) { return }
-        try nodes.descriptors.withSpare { () throws(Errno) in
+        try descriptors.withSpare { () throws(Errno) in
             try Syscall.flush(FileDescriptor(handle))
         }
     }

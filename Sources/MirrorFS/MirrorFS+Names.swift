@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 
@@ -112,7 +113,7 @@ extension MirrorFS {
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>, mode: mode_t,
         flags: Int32
     ) throws(Errno) -> (entry: Entry, file: OpenFile) {
-        if !options.opensInKernel { try nodes.descriptors.admitFile() }
+        if !options.opensInKernel { try descriptors.admitFile() }
         let place = Place(directory: try node(parent), name: name)
         // A symlink may have been created in SOURCE since the kernel's lookup: the daemon must not
         // follow it.
@@ -125,7 +126,7 @@ extension MirrorFS {
             }
         } then: { (names, fd) throws(Errno) in
             do throws(Errno) {
-                let entry = try find(names, place.directory, name, made: true)
+                let entry = try find(names, place, made: true)
                 if options.opensInKernel {
                     // There will be no RELEASE.
                     Syscall.close(fd)
@@ -140,8 +141,8 @@ extension MirrorFS {
     }
 
     /// The node of the file at `place`, if it has no handle.
-    private func named(at place: Place) -> Node? {
-        guard nodes.descriptors.origins.areKept,
+    private func named(at place: Place<Node>) -> Node? {
+        guard descriptors.origins.areKept,
             let status = try? Syscall.status(at: place.directory.fd, place.name)
         else { return nil }
         return nodes.node(Identity(status))
@@ -151,7 +152,7 @@ extension MirrorFS {
     /// keeps it. The caller holds the names of the directory.
     /// - Throws: what opening it throws, such as `EMFILE`: programs that have it open must not lose
     ///   it.
-    private func pinTarget(of place: Place) throws(Errno) {
+    private func pinTarget(of place: Place<Node>) throws(Errno) {
         guard let status = try? Syscall.status(at: place.directory.fd, place.name) else { return }
         try nodes.node(Identity(status))?.pin()
     }

@@ -1,6 +1,7 @@
 import FuseSession
 import Glibc
 import KernelCache
+import StoreFS
 import Syscall
 import SystemPackage
 
@@ -54,9 +55,7 @@ extension MirrorFS {
         _ node: Node, _ fd: FileDescriptor, _ offset: Int64,
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
-        let version = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            hold.isLocked ? node.versions.version : 0
-        }
+        let version = try dataVersion(of: node)
         // Reads whole blocks. Requests for the page cache already are; for others (O_DIRECT) the
         // surrounding blocks are read.
         let skip = Int(offset & Int64(Self.blockSize - 1))
@@ -68,20 +67,9 @@ extension MirrorFS {
                 slot: 1,
                 size: (skip + buffer.count + Self.blockSize - 1) & ~(Self.blockSize - 1))
         let count = try Syscall.read(fd, at: offset - Int64(skip), into: whole)
-        try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            // Also because reading changes the access time.
-            let status = try publish(hold, node)
-            guard hold.isLocked, node.isKnown.load(ordering: .relaxed),
-                status.st_mode & S_IFMT == S_IFREG,
-                status.st_size <= coherence.fileMax
-            else { return }
-            // A partial block is valid only if the file ends in it.
-            let isEnd = offset - Int64(skip) + Int64(count) == Int64(status.st_size)
-            let complete = isEnd ? count : count & ~(Self.blockSize - 1)
-            hold.publishData(
-                nodeid: node.id, at: version, node.versions, offset: offset - Int64(skip),
-                bytes: UnsafeRawBufferPointer(rebasing: whole[..<complete]))
-        }
+        try publishData(
+            of: node, at: version, offset: offset - Int64(skip),
+            UnsafeRawBufferPointer(rebasing: whole[..<count]))
         if isWhole { return count }
         let wanted = min(max(count - skip, 0), buffer.count)
         buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skip..<(skip + wanted)]))

@@ -10,7 +10,7 @@ import SystemPackage
 /// A read-write mirror of a directory, SOURCE.
 ///
 /// The kernel checks permissions: mount with `default_permissions`.
-public final class MirrorFS: FileSystem {
+public final class MirrorFS: FileSystem, LocalFileSystem {
     public struct Options: Sendable {
         /// Which access times in SOURCE reading changes, if SOURCE's own mount allows it.
         public var accessTimes = AccessTimes.all
@@ -43,23 +43,19 @@ public final class MirrorFS: FileSystem {
         var flag: Int32 { self == .none ? Flag.noAccessTime : 0 }
     }
 
-    let nodes: NodeTable
+    package let local: LocalState<Node>
+    // Those of `local`, without a call.
+    let nodes: LocalNodes<Node>
     let coherence: Coherence
+    let descriptors: DescriptorPool
     let options: Options
     let ownership = Ownership()
     /// SELinux is active; it cannot be started after boot.
     let hasLabels = Glibc.access("/sys/fs/selinux/enforce", F_OK) == 0
     let numbers: InodeNumbers
-    let log: Logger
     let statisticsKeeper = StatisticsKeeper()
     let expiry = Expiry()
-    let verification = Expiry()
-    let listingsWithNodes = ListingsWithNodes()
     private let ownDevice = Atomic<UInt64>(UInt64.max)
-    private let miscounted = Atomic(false)
-    private let lateForgets = LateWork("forget")
-    /// Set by `followSource`.
-    let dropper = Mutex<CacheDropper?>(nil)
 
     /// - Parameters:
     ///   - source: the directory to mirror; later it is accessed by descriptor, not by this path.
@@ -75,11 +71,14 @@ public final class MirrorFS: FileSystem {
         source: FilePath, nodes: NodeTable = NodeTable(), coherence: Coherence,
         options: Options = Options(), log: Logger = Logger(label: "mirror")
     ) throws(Errno) {
-        self.nodes = nodes
+        local = LocalState(
+            nodes: nodes.nodes, coherence: coherence, notices: options.notices,
+            gauges: options.gauges, log: log)
+        self.nodes = nodes.nodes
         self.coherence = coherence
+        descriptors = nodes.descriptors
         self.options = options
-        self.log = log
-        let descriptors = options.openFiles ?? Int(clamping: Syscall.raiseOpenFileLimit())
+        let openFiles = options.openFiles ?? Int(clamping: Syscall.raiseOpenFileLimit())
         let fd: FileDescriptor
         do {
             fd = try source.withPlatformString {
@@ -91,9 +90,9 @@ public final class MirrorFS: FileSystem {
         do throws(Errno) {
             // A quarter is left for files that are open for a short time, and for the duration of a
             // pass.
-            nodes.descriptors.start(
-                nodes, root: fd, limit: options.openNodes ?? descriptors / 2,
-                room: descriptors / 4 * 3)
+            descriptors.start(
+                self.nodes, root: fd, limit: options.openNodes ?? openFiles / 2,
+                room: openFiles / 4 * 3)
             let status = try Syscall.status(fd)
             let identity = Identity(status)
             numbers = InodeNumbers(own: identity.device)
@@ -101,7 +100,11 @@ public final class MirrorFS: FileSystem {
                 options.watcher?.cover(
                     identity, mode: status.st_mode, fd,
                     handle: try? Syscall.handle(of: fd).handle) ?? .whole
-            _ = nodes.insertRoot(identity, owning: fd, coverage)
+            self.nodes.insert(
+                root: Node(
+                    id: rootNodeID, identity: identity,
+                    MirrorFile(
+                        of: rootNodeID, owning: fd, pool: descriptors, coverage: coverage)))
         } catch {
             Syscall.close(fd)
             throw error
@@ -140,7 +143,7 @@ public final class MirrorFS: FileSystem {
 
     public func destroy() {
         statisticsKeeper.stop()
-        nodes.descriptors.guests.stop()
+        descriptors.guests.stop()
         stopFollowing()
     }
 
@@ -149,72 +152,27 @@ public final class MirrorFS: FileSystem {
     }
 
     public func requestBegins() -> Int {
-        nodes.descriptors.admit(nodes)
-        return nodes.descriptors.requests.enter()
+        descriptors.admit(nodes)
+        return descriptors.requests.enter()
     }
-    public func requestEnds(_ token: Int) { nodes.descriptors.requests.leave(token) }
+    public func requestEnds(_ token: Int) { descriptors.requests.leave(token) }
 
     // MARK: Nodes
 
     public func lookup(
         _ context: RequestContext, parent: NodeID, name: UnsafePointer<CChar>
     ) throws(Errno) -> Entry {
-        let parent = try node(parent)
-        // The kernel looks these up only for NFS exports, which this file system does not support.
-        if isDotOrDotDot(name) { throw .invalidArgument }
-        return try coherence.reading(namesOf: parent.id) { (names) throws(Errno) in
-            do throws(Errno) {
-                return try find(names, parent, name)
-            } catch {
-                guard error == .noSuchFileOrDirectory, parent.isCached else { throw error }
-                let seconds = names.publish(
-                    parent: parent.id, name: name, nodeid: 0, isTold: parent.isTold)
-                guard seconds > 0 else { throw error }
-                return Entry(nodeID: 0, attributes: stat(), entryTimeout: seconds)
-            }
-        }
+        try entry(of: name, in: parent)
     }
 
     public func forget(node id: NodeID, count: UInt64) {
-        guard id != rootNodeID, let node = nodes.node(id) else { return }
-        forget(node, count: count)
-    }
-
-    /// The kernel waits for no reply to this, and may send many: it must not block.
-    func forget(_ node: Node, count: UInt64) {
-        try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            if hold.isLocked { return forget(hold, node, count: count) }
-            lateForgets.add { [self] in
-                try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in
-                    forget(hold, node, count: count)
-                }
-            }
-        }
-    }
-
-    private func forget(_ hold: borrowing NodeHold, _ node: Node, count: UInt64) {
-        let id = node.id
-        // Removed since it was looked up: its identity may belong to another node by now.
-        guard node.isKnown.load(ordering: .relaxed) else { return }
-        let excess = hold.forget(nodeid: id, count: count) { node.add(lookups: $0) }
-        guard let excess else { return }
-        if excess > 0, !miscounted.exchange(true, ordering: .relaxed) {
-            log.error("the kernel forgot node \(id) \(excess) times more than it looked it up")
-        }
-        guard nodes.removeUnlessUsed(node) else { return }
-        options.watcher?.uncover(node.coverage)
+        if let node = nodes.node(id) { forget(node, count: count) }
     }
 
     public func attributes(
         _ context: RequestContext, of id: NodeID, handle: FileHandle?
     ) throws(Errno) -> Attributes {
-        // The node's own descriptor refers to the same file as the handle's.
-        let node = try node(id)
-        guard coherence.locksAttributes else { return Attributes(try status(node.fd)) }
-        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            let status = try publish(hold, node)
-            return Attributes(status, timeout: timeout(hold, node))
-        }
+        try attributes(of: id)
     }
 
     /// False once the kernel has forgotten the node.
@@ -227,82 +185,35 @@ public final class MirrorFS: FileSystem {
         numbers.shown(try Syscall.status(fd))
     }
 
-    /// - Throws: `ESTALE` for a nodeid that the kernel cannot know.
     @inline(__always)
-    func node(_ id: NodeID) throws(Errno) -> Node {
+    package func node(_ id: NodeID) throws(Errno) -> Node {
         guard let node = nodes.node(id) else { throw .staleNFSFileHandle }
         try node.use()
         return node
     }
 
-    /// Reads and publishes the attributes of `node`.
-    func status(of node: Node) throws(Errno) -> stat {
-        guard coherence.isCaching else { return try status(node.fd) }
-        return try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            try publish(hold, node)
-        }
+    package func wasForgotten(_ node: Node) { options.watcher?.uncover(node.coverage) }
+
+    package func readStatus(of node: Node) throws(Errno) -> stat { try status(node.fd) }
+
+    package func readStatus(at place: Place<Node>) throws(Errno) -> stat {
+        try Syscall.status(at: place.directory.fd, place.name)
     }
 
-    /// Call this after reading data, which changes the access time, and after other operations in
-    /// which SOURCE changes attributes by itself.
-    func touched(_ node: Node) {
-        if coherence.isCaching { _ = try? status(of: node) }
-    }
-
-    /// Reads the attributes of `node` again and publishes them. If that fails, the maps have none.
-    @discardableResult
-    func publish(_ hold: borrowing NodeHold, _ node: Node) throws(Errno) -> stat {
-        let status: stat
-        do throws(Errno) {
-            status = try self.status(node.fd)
-        } catch {
-            hold.revoke(nodeid: node.id, &node.versions)
-            throw error
-        }
-        publish(hold, node, status)
-        return status
-    }
-
-    private func publish(_ hold: borrowing NodeHold, _ node: Node, _ status: stat) {
-        guard hold.isLocked, node.isCached, node.isKnown.load(ordering: .relaxed) else { return }
-        if node.isVoid.load(ordering: .relaxed) {
-            node.isVoid.store(false, ordering: .relaxed)
-            hold.void(nodeid: node.id, &node.versions)
-        }
-        hold.publish(nodeid: node.id, attributes: status, &node.versions, isTold: node.isTold)
-    }
-
-    /// The seconds for which the kernel may keep the attributes of `node` that `publish` has read.
-    /// - Parameter isNew: the kernel has nothing of the node yet.
-    private func timeout(
-        _ hold: borrowing NodeHold, _ node: Node, isNew: Bool = false
-    ) -> Double {
-        guard node.isKnown.load(ordering: .relaxed) else { return 0 }
-        return hold.answer(
-            nodeid: node.id, isNew: isNew, isTold: node.isTold, &node.versions)
-    }
-
-    /// Finds `name` in SOURCE, counts one lookup of its node and publishes both.
-    ///
-    /// The caller holds the names of `parent`, and no node.
-    /// - Parameter made: for the reply to the request that created the name. The kernel applies it
-    ///   without checking for newer attributes, so the attributes of a file that it knew before
-    ///   must not be kept.
-    func find(
-        _ names: borrowing NameHold, _ parent: Node, _ name: UnsafePointer<CChar>,
-        made: Bool = false
+    package func find(
+        _ names: borrowing NameHold, _ place: Place<Node>, made: Bool
     ) throws(Errno) -> Entry {
-        nodes.descriptors.trim(nodes)
-        let seen = try Syscall.status(at: parent.fd, name)
+        descriptors.trim(nodes)
+        let parent = place.directory
+        let seen = try Syscall.status(at: parent.fd, place.name)
         // The mount itself, found in SOURCE: a tree that contains itself has no end.
         if UInt64(seen.st_dev) == ownDevice.load(ordering: .relaxed) {
             throw .tooManySymbolicLinkLevels
         }
         // A known node holds its file open, so the same identity is the same file.
-        let place = Place(directory: parent, name: name)
         var entry = try grant(seen, at: place, adopting: nil, made: made)
         if entry == nil {
-            let fd = try Syscall.open(at: parent.fd, name, flags: Flag.path | O_NOFOLLOW)
+            let fd = try Syscall.open(at: parent.fd, place.name, flags: Flag.path | O_NOFOLLOW)
             do throws(Errno) {
                 // The file may have been replaced between the two calls.
                 entry = try grant(try Syscall.status(fd), at: place, adopting: fd, made: made)
@@ -314,7 +225,7 @@ public final class MirrorFS: FileSystem {
         guard var entry else { throw .ioError }
         if parent.isCached {
             entry.entryTimeout = names.publish(
-                parent: parent.id, name: name, nodeid: entry.nodeID, isTold: parent.isTold)
+                parent: parent.id, name: place.name, nodeid: entry.nodeID, isTold: parent.isTold)
         }
         return entry
     }
@@ -324,7 +235,7 @@ public final class MirrorFS: FileSystem {
     ///   the caller's if this throws.
     /// - Returns: nil if there is neither a node nor `fd`.
     private func grant(
-        _ seen: stat, at place: Place, adopting fd: FileDescriptor?, made: Bool
+        _ seen: stat, at place: Place<Node>, adopting fd: FileDescriptor?, made: Bool
     ) throws(Errno) -> Entry? {
         let identity = Identity(seen)
         return try coherence.reading(node: identity.lockKey) { (hold) throws(Errno) -> Entry? in
@@ -359,15 +270,23 @@ public final class MirrorFS: FileSystem {
                 if known == nil { options.watcher?.uncover(coverage) }
                 throw error
             }
-            let isGuest = nodes.descriptors.isGuest(
-                onMount: handle?.mountID, isForeign: numbers.isForeign(identity.device))
-            guard
-                let (node, isNew) = nodes.grant(
-                    identity, known: known, lost: lost, owning: known == nil ? fd : nil, coverage,
-                    isGuest: isGuest,
-                    isNamed: !nodes.descriptors.hasHandle(
-                        source, handle?.handle, guest: isGuest ? identity.device : nil))
-            else { throw .staleNFSFileHandle }
+            // For a new node.
+            let isGuest =
+                known == nil
+                && descriptors.isGuest(
+                    onMount: handle?.mountID, isForeign: numbers.isForeign(identity.device))
+            let isNamed =
+                known == nil
+                && !descriptors.hasHandle(
+                    source, handle?.handle, guest: isGuest ? identity.device : nil)
+            let granted = nodes.grant(identity, known: known, lost: lost) { id in
+                Node(
+                    id: id, identity: identity,
+                    MirrorFile(
+                        of: id, owning: source, pool: descriptors, coverage: coverage,
+                        isGuest: isGuest, isNamed: isNamed))
+            }
+            guard let (node, isNew) = granted else { throw .staleNFSFileHandle }
             if !isNew {
                 if let fd { Syscall.close(fd) }
                 // Without the lock another thread may have been faster.
@@ -384,14 +303,8 @@ public final class MirrorFS: FileSystem {
 
 extension MirrorFS {
     /// Records that the file of `node` is now at `place`.
-    func noteOrigin(of node: Node?, _ place: Place) {
+    func noteOrigin(of node: Node?, _ place: Place<Node>) {
         guard let node, node.isNamed else { return }
-        nodes.descriptors.origins.note(node.id, in: place.directory.id, place.name)
+        descriptors.origins.note(node.id, in: place.directory.id, place.name)
     }
-}
-
-/// "." or "..".
-func isDotOrDotDot(_ name: UnsafePointer<CChar>) -> Bool {
-    let dot = CChar(UInt8(ascii: "."))
-    return name[0] == dot && (name[1] == 0 || (name[1] == dot && name[2] == 0))
 }

@@ -1,4 +1,5 @@
 import Glibc
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage

@@ -1,5 +1,6 @@
 import FuseSession
 import Glibc
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage
@@ -37,7 +38,7 @@ final class Origins: Sendable {
 
     /// Opens the directories on the path to `node`, the topmost first, so that `open` need not.
     /// - Throws: `ESTALE` if one no longer exists.
-    func openWay(to node: NodeID, _ nodes: NodeTable) throws(Errno) {
+    func openWay(to node: NodeID, _ nodes: LocalNodes<Node>) throws(Errno) {
         let way = known.withLock { known in
             var way: [NodeID] = []
             var next = known[node]?.directory
@@ -55,7 +56,7 @@ final class Origins: Sendable {
     }
 
     /// - Throws: `ESTALE` if another file is there, or none.
-    func open(_ node: Identified, _ nodes: NodeTable) throws(Errno) -> FileDescriptor {
+    func open(_ node: Identified, _ nodes: LocalNodes<Node>) throws(Errno) -> FileDescriptor {
         guard let origin = known.withLock({ $0[node.id] }),
             let directory = nodes.node(origin.directory), directory.isOpen
         else { throw .staleNFSFileHandle }

@@ -1,4 +1,5 @@
 import Glibc
+import StoreFS
 import Syscall
 import SystemPackage
 

@@ -1,4 +1,5 @@
 import FuseSession
+import StoreFS
 import Synchronization
 import Syscall
 import SystemPackage

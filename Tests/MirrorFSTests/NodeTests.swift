@@ -77,11 +77,11 @@ import Testing
 
     /// A FORGET that found its node just before that was removed, and the file has a new one since.
     @Test func aLateForgetLeavesTheNewNodeAlone() throws {
-        let old = try #require(nodes.node(try fixture.makeFile("file").nodeID))
+        let old = try #require(nodes.nodes.node(try fixture.makeFile("file").nodeID))
         mirror.forget(old, count: 1)
         let new = try fixture.lookup("file").nodeID
         mirror.forget(old, count: 1)
-        #expect(nodes.node(old.identity)?.id == new)
+        #expect(nodes.nodes.node(old.identity)?.id == new)
         #expect(try fixture.lookup("file").nodeID == new)
         #expect(nodes.count == 2)
     }

@@ -158,7 +158,7 @@ import Testing
 
     /// What a request has got from a node stays open until it ends, whatever is parked meanwhile.
     @Test func requestsUnderWayKeepWhatTheyUse() throws {
-        let first = try #require(nodes.node(try fixture.makeFile("first", "x").nodeID))
+        let first = try #require(nodes.nodes.node(try fixture.makeFile("first", "x").nodeID))
         let token = mirror.requestBegins()
         let fd = first.fd
         for number in 0..<200 { _ = try request { try fixture.makeFile("file\(number)") } }

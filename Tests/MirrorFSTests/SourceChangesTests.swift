@@ -8,6 +8,7 @@ import Testing
 
 @testable import KernelCache
 @testable import MirrorFS
+@testable import StoreFS
 
 /// Changes made in SOURCE by another process, and what the kernel answers then.
 @Suite(.enabled(if: geteuid() == 0)) final class SourceChangesTests {
@@ -282,9 +283,12 @@ import Testing
             do { try mirror.behind("chmod 600 file") } catch { throw .ioError }
             #expect(mirror.eventually { mirror.gauges[.sourceChanges] > seen })
             usleep(50_000)
-            let granted = mirror.mirror.nodes.grant(
-                identity, known: nil, lost: nil, owning: fd, coverage, isGuest: false,
-                isNamed: false)
+            let pool = mirror.mirror.descriptors
+            let granted = mirror.mirror.nodes.grant(identity, known: nil, lost: nil) { id in
+                Node(
+                    id: id, identity: identity,
+                    MirrorFile(of: id, owning: fd, pool: pool, coverage: coverage))
+            }
             guard let (node, isNew) = granted, isNew else { throw .ioError }
             hold.publish(nodeid: node.id, attributes: status, &node.versions)
             return node
@@ -329,7 +333,7 @@ import Testing
         #expect(
             try mirror.eventually(within: 20_000) {
                 _ = try mirror.lookup("1")
-                return mirror.mirror.nodes.descriptors.openCount < 20
+                return mirror.mirror.descriptors.openCount < 20
             })
         usleep(100_000)
         let cached = try nodes.filter { try mirror.cache.getattr($0).reply != nil }

@@ -1,8 +1,10 @@
 import Glibc
 
 /// The part of `FileSystem` that `Session` needs, for an asynchronous file system.
-struct LifeOnly: FileSystem {
-    let fileSystem: any AsynchronousFileSystem
+final class LifeOnly: FileSystem {
+    private let fileSystem: any AsynchronousFileSystem
+
+    init(_ fileSystem: any AsynchronousFileSystem) { self.fileSystem = fileSystem }
 
     func initialize(_ connection: inout Connection) { fileSystem.initialize(&connection) }
 

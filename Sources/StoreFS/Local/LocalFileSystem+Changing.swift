@@ -1,29 +1,25 @@
 import FuseSession
 import Glibc
 import KernelCache
-import Syscall
 import SystemPackage
 
-/// A name in a directory, which may exist or not.
-struct Place {
-    let directory: Node
-    let name: UnsafePointer<CChar>
-}
-
-/// All changes of SOURCE go through these functions: they revoke everything that the change
-/// concerns, change SOURCE, and then reply. In between no other thread can publish,
+/// All changes of the source go through these functions: they revoke everything that the change
+/// concerns, change the source, and then reply. In between no other thread can publish,
 /// because all locks concerned are held.
-extension MirrorFS {
+extension LocalFileSystem {
     /// Changes one file: its attributes, and what is in `scope`.
-    /// - Parameter body: changes SOURCE.
-    func change<R>(
+    /// - Parameter body: changes the source.
+    package func change<R>(
         _ node: Node, _ scope: ChangeScope, _ body: () throws(Errno) -> R
     ) throws(Errno) -> R {
-        try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
+        let coherence = coherence
+        return try coherence.withNode(node.lockKey) { (hold) throws(Errno) -> R in
             compare(hold, node)
             hold.begin(scope, nodeid: node.id, &node.versions)
             // An interrupted request may outlive its node; the file may have a new one by now.
-            if !node.isKnown.load(ordering: .relaxed), let current = nodes.node(node.identity) {
+            if !node.isKnown.load(ordering: .relaxed),
+                let current = local.nodes.node(node.identity)
+            {
                 hold.begin(scope, nodeid: current.id, &current.versions)
             }
             let result = try body()
@@ -36,17 +32,18 @@ extension MirrorFS {
     /// Changes the names at `places`, with the attributes of their directories, of the files that
     /// they lead to before (link count, ctime), and of `others`.
     /// - Parameters:
-    ///   - body: changes SOURCE.
+    ///   - body: changes the source.
     ///   - then: runs with the names still held but no node, to `find` what was created.
     ///   - scope: what changes of a file at a place, besides its attributes.
     ///   - removing: the place whose file loses this name.
-    func change<M, R>(
-        _ places: [Place], and others: [Node] = [],
-        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place? = nil,
+    package func change<M, R>(
+        _ places: [Place<Node>], and others: [Node] = [],
+        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place<Node>? = nil,
         _ body: () throws(Errno) -> M,
         then: (borrowing NameHold, M) throws(Errno) -> R
     ) throws(Errno) -> R {
-        try withNames(of: places) { (names) throws(Errno) -> R in
+        let coherence = coherence
+        return try withNames(of: places) { (names) throws(Errno) -> R in
             // By identity, not by node: a file without a node also has a lock, and could get a node
             // by another name at any moment.
             var concerned = others.map { ($0.identity, ChangeScope()) }
@@ -62,7 +59,7 @@ extension MirrorFS {
                     names.revoke(parent: place.directory.id, name: place.name)
                 }
                 for (identity, scope) in concerned {
-                    guard let node = nodes.node(identity) else { continue }
+                    guard let node = local.nodes.node(identity) else { continue }
                     compare(hold, node)
                     hold.begin(scope, nodeid: node.id, &node.versions)
                 }
@@ -74,7 +71,7 @@ extension MirrorFS {
                     removal?.end(hold)
                     throw error
                 }
-                removal?.endLater(self)
+                endWhenApplied(removal)
                 if coherence.isAccelerated {
                     // Directories will be requested again soon. A failure only means that they are
                     // not cached.
@@ -87,9 +84,9 @@ extension MirrorFS {
     }
 
     /// Changes names, with nothing to find afterwards.
-    func change(
-        _ places: [Place], and others: [Node] = [],
-        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place? = nil,
+    package func change(
+        _ places: [Place<Node>], and others: [Node] = [],
+        scope: (stat) -> ChangeScope = { _ in [] }, removing: Place<Node>? = nil,
         _ body: () throws(Errno) -> Void
     ) throws(Errno) {
         try change(places, and: others, scope: scope, removing: removing, body) {
@@ -98,56 +95,51 @@ extension MirrorFS {
     }
 
     /// Creates `place` and returns its entry.
-    func make(
-        _ place: Place, and others: [Node] = [], _ body: () throws(Errno) -> Void
+    package func make(
+        _ place: Place<Node>, and others: [Node] = [], _ body: () throws(Errno) -> Void
     ) throws(Errno) -> Entry {
         try change([place], and: others, body) { (names, _) throws(Errno) in
-            try find(names, place.directory, place.name, made: true)
+            try find(names, place, made: true)
         }
     }
 
-    /// A file that is losing one of its names: see `NodeHold.beginRemoval`.
-    private struct Removal {
-        let node: Node
-        let directory: NodeID
-
-        /// The name was not removed.
-        func end(_ hold: borrowing NodeHold) {
-            hold.endRemoval(nodeid: node.id, &node.versions)
-        }
-
-        /// The kernel holds the directory until it has applied the reply.
-        func endLater(_ mirror: MirrorFS) {
-            let dropper = mirror.dropper.withLock { $0 }
-            dropper?.drop(.turn, in: directory) { [coherence = mirror.coherence] in
-                try? coherence.withNode(node.lockKey) { (hold) throws(Errno) in end(hold) }
-            }
-        }
-    }
+    // MARK: Removals
 
     /// - Parameter held: the files that `hold` locks.
     private func beginRemoval(
-        _ hold: borrowing NodeHold, of place: Place, _ held: [Identity]
-    ) -> Removal? {
-        guard dropper.withLock({ $0 != nil }),
-            let status = try? Syscall.status(at: place.directory.fd, place.name),
+        _ hold: borrowing NodeHold, of place: Place<Node>, _ held: [Identity]
+    ) -> Removal<Node>? {
+        guard local.dropper.withLock({ $0 != nil }),
+            let status = try? readStatus(at: place),
             status.st_nlink > 1, status.st_mode & S_IFMT != S_IFDIR,
-            held.contains(Identity(status)), let node = nodes.node(Identity(status)),
+            held.contains(Identity(status)), let node = local.nodes.node(Identity(status)),
             hold.beginRemoval(&node.versions)
         else { return nil }
         return Removal(node: node, directory: place.directory.id)
     }
 
+    /// The kernel holds the directory until it has applied the reply.
+    private func endWhenApplied(_ removal: Removal<Node>?) {
+        guard let removal, let dropper = local.dropper.withLock({ $0 }) else { return }
+        dropper.drop(.turn, in: removal.directory) { [coherence = local.coherence] in
+            try? coherence.withNode(removal.node.lockKey) { (hold) throws(Errno) in
+                removal.end(hold)
+            }
+        }
+    }
+
+    // MARK: Before a change
+
     /// Detects a change behind the mount, which the following change would hide.
     private func compare(_ hold: borrowing NodeHold, _ node: Node) {
-        guard coherence.isAccelerated, let status = try? Syscall.status(node.fd) else { return }
+        guard coherence.isAccelerated, let status = try? readStatus(of: node) else { return }
         hold.compare(status, &node.versions)
     }
 
     /// The attributes of the file at `place`; nil if there is none.
-    private func status(of place: Place) throws(Errno) -> stat? {
+    private func status(of place: Place<Node>) throws(Errno) -> stat? {
         do throws(Errno) {
-            return try Syscall.status(at: place.directory.fd, place.name)
+            return try readStatus(at: place)
         } catch {
             // With any other failure there may be a file, whose attributes would stay in the maps.
             if error == .noSuchFileOrDirectory { return nil }
@@ -156,11 +148,22 @@ extension MirrorFS {
     }
 
     private func withNames<R>(
-        of places: [Place], _ body: (borrowing NameHold) throws(Errno) -> R
+        of places: [Place<Node>], _ body: (borrowing NameHold) throws(Errno) -> R
     ) throws(Errno) -> R {
+        let coherence = coherence
         if places.count == 1 {
             return try coherence.withNames(of: places[0].directory.id, body)
         }
         return try coherence.withNames(of: places.map(\.directory.id), body)
+    }
+}
+
+/// A file that is losing one of its names: see `NodeHold.beginRemoval`.
+private struct Removal<Node: AnyLocalNode>: Sendable {
+    let node: Node
+    let directory: NodeID
+
+    func end(_ hold: borrowing NodeHold) {
+        hold.endRemoval(nodeid: node.id, &node.versions)
     }
 }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import MirrorFS
+@testable import StoreFS
 
 @Suite struct ListingsWithNodesTests {
     @Test func whatIsInProgressOrHasJustEndedIsThere() {

@@ -2,18 +2,20 @@ import Syscall
 import SystemPackage
 
 /// Calls a function at intervals, on a separate thread, which sleeps while there is nothing to do.
-final class Expiry: @unchecked Sendable {
+package final class Expiry: @unchecked Sendable {
     // Safe to share: guarded by `monitor`.
     private let monitor = Monitor()
     private var isStopped = false
     private var worker: Worker?
+
+    package init() {}
 
     /// Call it once; has no effect after `stop`.
     /// - Parameters:
     ///   - isNeeded: false while there is nothing to do. When that changes, call `wake`.
     ///   - expire: called this number of milliseconds after it was needed, or after its last call.
     /// - Throws: `EAGAIN` if no more threads can be created.
-    func start(
+    package func start(
         _ name: String, milliseconds: Int,
         while isNeeded: @escaping @Sendable () -> Bool = { true },
         _ expire: @escaping @Sendable () -> Void
@@ -30,10 +32,10 @@ final class Expiry: @unchecked Sendable {
     }
 
     /// There is something to do again.
-    func wake() { monitor.withLock { monitor.signal() } }
+    package func wake() { monitor.withLock { monitor.signal() } }
 
     /// Ends the thread and waits for it, unless that is the caller.
-    func stop() {
+    package func stop() {
         let running = monitor.withLock {
             isStopped = true
             monitor.broadcast()
