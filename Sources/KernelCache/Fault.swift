@@ -24,6 +24,7 @@
         case unheld = "late-reply"  // mount: what the kernel keeps is not noted
         case namesBehind = "name-behind"  // mount: names changed behind it are not dropped
         case attributesBehind = "attributes-behind"  // mount: nor are attributes
+        case namesOnce = "names-once"  // watch: after an overflow, listings bring old names back
         // kmod/fault.h makes these.
         case attachLate = "attach-late"  // attach: what a request changes is void only after it
         case attachForget = "attach-forget"  // attach: lookups that it never saw are told too
@@ -73,6 +74,9 @@
         public static var keepsNamesBehind: Bool { current == .namesBehind }
         /// True if it is not notified of attributes that did.
         public static var keepsAttributesBehind: Bool { current == .attributesBehind }
+
+        /// True if names are not dropped again once the listings under way have ended.
+        public static var dropsNamesOnce: Bool { current == .namesOnce }
 
         /// Notifies now, or too late.
         static func notify(_ body: @escaping @Sendable () -> Void) {

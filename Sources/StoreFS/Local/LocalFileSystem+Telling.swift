@@ -74,13 +74,20 @@ extension LocalFileSystem {
         // If this kernel does not support it, the queue of events has no limit.
         if coherence.usesNativeCaches, let notifier = local.notices?.notifier {
             _ = notifier.dropNames()
-            // Again once the listings that were under way are applied.
-            let dropper = local.dropper.withLock { $0 }
-            for directory in local.listingsWithNodes.directories {
-                dropper?.drop(.turn, in: directory) { _ = notifier.dropNames() }
-            }
+            dropNamesAfterListings(notifier)
         }
         dropNodes { _ in true }
+    }
+
+    /// Drops all names again once the listings that were under way are applied.
+    private func dropNamesAfterListings(_ notifier: Notifier) {
+        #if FAULTS
+            if Fault.dropsNamesOnce { return }
+        #endif
+        let dropper = local.dropper.withLock { $0 }
+        for directory in local.listingsWithNodes.directories {
+            dropper?.drop(.turn, in: directory) { _ = notifier.dropNames() }
+        }
     }
 
     /// Drops what the kernel's own caches have of the nodes for which `isConcerned` is true. Call

@@ -44,12 +44,13 @@ extension LocalFileSystem {
         defer { requestEnds(token) }
         switch sample {
         case .attributes(let id):
-            guard let node = try? node(id) else { return nil }
+            // Not for what is not cached: the file would be opened again if it is parked.
+            guard hasAttributes(id), let node = try? node(id) else { return nil }
             return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 hold.compare(nodeid: id, attributes: try readStatus(of: node))
             }
         case .data(let id, let index):
-            guard let node = try? node(id) else { return nil }
+            guard hasAttributes(id), let node = try? node(id) else { return nil }
             return (try? compareData(node, index)) ?? nil
         case .name(let id, let name):
             guard let parent = try? node(id) else { return nil }
@@ -61,6 +62,15 @@ extension LocalFileSystem {
                 }
             }
         }
+    }
+
+    /// True if a GETATTR of the node would be answered.
+    private func hasAttributes(_ id: NodeID) -> Bool {
+        guard let node = local.nodes.node(id) else { return false }
+        let found = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
+            hold.compare(nodeid: id, attributes: stat()) != nil
+        }
+        return found ?? false
     }
 
     /// - Returns: 0 if the name does not exist; nil: its file has no node.
