@@ -48,50 +48,44 @@ public final class StoreMount<S: Store> {
         } catch {
             throw StoreMountError("\(error)")
         }
-        let notifier = Notifier()
-        self.notifier = notifier
+        // What has been begun, to be ended in reverse if something fails.
+        var begun: [() -> Void] = [{ [record] in record?.release() }]
         do {
+            notifier = Notifier()
             let known = try KnownNodes()
             let nodes = StoreNodes(
                 root: store.root, gauge: record?.counters.nodes, known: known)
             let (cache, kernel, reason) = try Self.accelerate(options, nodes, record)
             self.cache = cache
+            begun.append { cache?.close() }
             acceleration = reason.map { .plain(reason: $0) } ?? .accelerated
             let engine = StoreFS(
                 store, nodes: nodes, cache: cache, notices: MountNotices(notifier),
                 seconds: options.keptSeconds, settleTicks: options.settleTicks, log: options.log)
             self.engine = engine
             store.begin(engine.sink)
-            do {
-                session = try Self.session(engine, options, record) {
-                    // At once: the guardian waits for this process to end.
-                    notifier.dropAttributes(of: known)
-                }
-                try session.mount(at: path)
-                do {
-                    try notifier.start(session.deviceFD)
-                    engine.start(
-                        try CacheDropper(notifier) { [weak nodes] in nodes?.node($0) == nil })
-                    if let cache, let kernel {
-                        try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
-                    }
-                    try record?.mounted(reason)
-                    // The last that can fail: nothing has to end it again.
-                    guardian = try Guardian(
-                        mountpoint: path, device: session.deviceFD, nodes: known, log: options.log)
-                    engine.verify(options.verifiedPerSecond, record?.counters.gauges)
-                } catch {
-                    session.unmount()
-                    throw error
-                }
-            } catch {
-                cache?.close()
-                throw error
+            let session = try Self.session(engine, options, record) { [notifier] in
+                // At once: the guardian waits for this process to end.
+                notifier.dropAttributes(of: known)
             }
+            self.session = session
+            try session.mount(at: path)
+            begun.append { session.unmount() }
+            try notifier.start(session.deviceFD)
+            engine.start(
+                try CacheDropper(notifier) { [weak nodes] in nodes?.node($0) == nil })
+            if let cache, let kernel {
+                try cache.attach(fuseFD: session.deviceFD.rawValue, kernel: kernel)
+            }
+            try record?.mounted(reason)
+            // The last that can fail: nothing has to end it again.
+            guardian = try Guardian(
+                mountpoint: path, device: session.deviceFD, nodes: known, log: options.log)
         } catch {
-            record?.release()
+            for end in begun.reversed() { end() }
             throw StoreMountError("\(path): \(error)")
         }
+        engine.verify(options.verifiedPerSecond, record?.counters.gauges)
     }
 
     deinit { end() }
