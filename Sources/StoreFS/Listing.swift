@@ -21,25 +21,19 @@ struct Listing: Sendable {
     }
 
     /// Appends as many entries after `offset` as fit.
-    /// - Parameter inode: the directory's.
-    /// - Returns: true if the end was reached.
+    /// - Parameter inode: the directory's, used if `offset` is below 2.
     func append(
         after offset: Int64, inode: UInt64, to buffer: inout DirectoryBuffer
-    ) -> Bool {
-        if offset < 1, !buffer.append(name: ".", inode: inode, mode: S_IFDIR, next: 1) {
-            return false
-        }
-        if offset < 2, !buffer.append(name: "..", inode: inode, mode: S_IFDIR, next: 2) {
-            return false
-        }
+    ) {
+        if offset < 1, !buffer.append(name: ".", inode: inode, mode: S_IFDIR, next: 1) { return }
+        if offset < 2, !buffer.append(name: "..", inode: inode, mode: S_IFDIR, next: 2) { return }
         for (next, entry) in entries[first(after: offset)...] {
             let fits = entry.name.withCString {
                 buffer.append(
                     name: $0, inode: entry.inode, mode: entry.kind.typeBits, next: next)
             }
-            if !fits { return false }
+            if !fits { return }
         }
-        return true
     }
 
     private func first(after offset: Int64) -> Int {
@@ -55,19 +49,21 @@ struct Listing: Sendable {
 extension StoreFS {
     func list(_ node: Node, from offset: Int64, size: Int) async throws(Errno) -> [UInt8] {
         var listing = offset == 0 ? nil : node.listing.withLock { $0 }
-        let inode = try await store.attributes(of: node.id).value.inode
+        // Only for "." and "..".
+        let inode = offset < 2 ? try await store.attributes(of: node.id).value.inode : 0
         if listing == nil {
             let fresh = Listing(try await store.list(node.id).value)
             node.listing.withLock { $0 = fresh }
             listing = fresh
         }
         var bytes = [UInt8](repeating: 0, count: size)
-        let (count, isEnd) = bytes.withUnsafeMutableBytes { memory in
+        let count = bytes.withUnsafeMutableBytes { memory in
             var buffer = DirectoryBuffer(memory, isPlus: false)
-            let isEnd = listing?.append(after: offset, inode: inode, to: &buffer) ?? true
-            return (buffer.count, isEnd)
+            listing?.append(after: offset, inode: inode, to: &buffer)
+            return buffer.count
         }
-        if isEnd { node.listing.withLock { $0 = nil } }
+        // The kernel asks until nothing is left.
+        if count == 0 { node.listing.withLock { $0 = nil } }
         return Array(bytes[..<count])
     }
 }
