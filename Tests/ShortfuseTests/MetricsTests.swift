@@ -146,24 +146,13 @@ import Testing
 }
 
 @Suite struct MetricsReportTests {
-    private let scratch: Scratch
     private let runtime: RuntimeDirectory
     private let words: UnsafeMutablePointer<UInt64>
+    private let fixture: CounterFixture
 
     init() throws {
-        scratch = try Scratch()
-        runtime = RuntimeDirectory(mountpoint: "/nowhere", root: "\(scratch.path)/run")
-        try runtime.claim(Self.state())
-        let file = try CounterFile(path: runtime.requestsPath)
-        words = (file.nodes - CounterLayout.nodes.lowerBound)
-            .assumingMemoryBound(to: UInt64.self)
-    }
-
-    private static func state(_ process: ProcessIdentity = .current) -> MountState {
-        var state = MountState(
-            process: process, source: "/s", mountpoint: "/nowhere", pins: "/pins", options: [])
-        state.reason = "no \"module\""
-        return state
+        fixture = try CounterFixture()
+        (runtime, words) = (fixture.runtime, fixture.words)
     }
 
     private func lines(_ mounts: MountMetrics..., unreadable: Int = 0) -> [String] {
@@ -177,7 +166,7 @@ import Testing
         let lines = lines(
             MountMetrics(
                 mountpoint: "/nowhere", down: nil,
-                report: try MountReport(Self.state(), runtime: runtime)))
+                report: try MountReport(CounterFixture.state(), runtime: runtime)))
         for line in [
             #"shortfuse_up{mount="/nowhere"} 1"#, #"shortfuse_accelerated{mount="/nowhere"} 0"#,
             #"shortfuse_daemon_requests_total{mount="/nowhere",opcode="LOOKUP"} 7"#,
@@ -197,7 +186,7 @@ import Testing
 
     @Test func ofAnAcceleratedMount() throws {
         words[CounterLayout.gauges.lowerBound / 8 + CacheGauges.Name.attrsEvictions.rawValue] = 9
-        var report = try MountReport(Self.state(), runtime: runtime)
+        var report = try MountReport(CounterFixture.state(), runtime: runtime)
         report.accelerated = true
         // The counts of the gauges are read at the beginning.
         report.answered = ["LOOKUP": 3, "OPCODE_63": 1]
@@ -232,7 +221,7 @@ import Testing
     /// What its daemon counted last says nothing about now.
     @Test func ofADeadMount() throws {
         words[1] = 7
-        let state = Self.state(ProcessIdentity(pid: 1, startTime: 0))
+        let state = CounterFixture.state(ProcessIdentity(pid: 1, startTime: 0))
         var told: [String] = []
         let metrics = MountMetrics(state, runtime, complaint: nil) { told.append($0) }
         #expect(metrics.down == "its daemon is gone")
@@ -245,7 +234,7 @@ import Testing
 
     /// Its maps cannot be read: still it is shown, and that too.
     @Test func ofAnUnreadableMount() throws {
-        var state = Self.state()
+        var state = CounterFixture.state()
         state.accelerated = true
         state.pins = "/no/such/pins"
         var told: [String] = []
@@ -258,7 +247,7 @@ import Testing
     }
 
     @Test func eachFamilyOnceAndTogether() throws {
-        let report = try MountReport(Self.state(), runtime: runtime)
+        let report = try MountReport(CounterFixture.state(), runtime: runtime)
         let lines = lines(
             MountMetrics(mountpoint: "/a", down: nil, report: report),
             MountMetrics(mountpoint: Path(bytes: Array("/\"\\".utf8) + [0xFF]), down: "gone"))

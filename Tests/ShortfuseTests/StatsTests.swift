@@ -7,31 +7,20 @@ import Testing
 @testable import shortfuse
 
 @Suite struct StatsTests {
-    private let scratch: Scratch
     private let runtime: RuntimeDirectory
     private let words: UnsafeMutablePointer<UInt64>
+    private let fixture: CounterFixture
 
     init() throws {
-        scratch = try Scratch()
-        runtime = RuntimeDirectory(mountpoint: "/nowhere", root: "\(scratch.path)/run")
-        try runtime.claim(Self.state())
-        let file = try CounterFile(path: runtime.requestsPath)
-        words = (file.nodes - CounterLayout.nodes.lowerBound)
-            .assumingMemoryBound(to: UInt64.self)
-    }
-
-    private static func state(_ process: ProcessIdentity = .current) -> MountState {
-        var state = MountState(
-            process: process, source: "/s", mountpoint: "/nowhere", pins: "/pins", options: [])
-        state.reason = "no module"
-        return state
+        fixture = try CounterFixture()
+        (runtime, words) = (fixture.runtime, fixture.words)
     }
 
     /// As if the kernel had answered.
     private func accelerated(_ answered: [String: UInt64], maps: [MapUsage] = []) throws
         -> StatsSample
     {
-        var mount = try MountReport(Self.state(), runtime: runtime)
+        var mount = try MountReport(CounterFixture.state(), runtime: runtime)
         mount.accelerated = true
         mount.answered = answered
         return StatsSample(mount: mount, maps: maps)
@@ -78,7 +67,7 @@ import Testing
     /// Counts of another daemon begin at 0 again.
     @Test func anotherDaemonHasNoInterval() throws {
         let first = try accelerated([:])
-        var state = Self.state(ProcessIdentity(pid: 1, startTime: 0))
+        var state = CounterFixture.state(ProcessIdentity(pid: 1, startTime: 0))
         state.accelerated = true
         let other = StatsSample(mount: try MountReport(state, runtime: runtime), maps: [])
         #expect(StatsInterval(from: first, to: other) == nil)
@@ -125,12 +114,12 @@ import Testing
     }
 
     @Test func whatIsGoneIsNamed() throws {
-        try runtime.write(Self.state(ProcessIdentity(pid: 1, startTime: 0)))
+        try runtime.write(CounterFixture.state(ProcessIdentity(pid: 1, startTime: 0)))
         let dead = #expect(throws: Failure.self) {
             try StatsSample(runtime, mountpoint: "/nowhere")
         }
         #expect(dead?.description.contains("shortfuse unmount /nowhere") == true)
-        var lost = Self.state()
+        var lost = CounterFixture.state()
         lost.accelerated = true
         try runtime.write(lost)
         let unpinned = #expect(throws: Failure.self) {

@@ -9,9 +9,9 @@ import SystemPackage
 /// for example. Unlike a `Store` it has handles, and is asked while the locks of `Coherence` are held: what
 /// it reads under a lock is the current state, and is published under that lock.
 ///
-/// It implements the operations of `FileSystem`. From the extensions of this protocol come nodeids, nlookup
+/// It implements the operations of `FileSystem`. The extensions of this protocol do the rest: nodeids, nlookup
 /// and FORGET, what may be kept and where, the order of a change, what the kernel must drop when
-/// others change something, and verification. What `Coherence` has locked is in docs/coherence.md.
+/// others change something, and verification. docs/coherence.md says which locks are held meanwhile.
 package protocol LocalFileSystem: FileSystem {
     associatedtype Node: AnyLocalNode
 
