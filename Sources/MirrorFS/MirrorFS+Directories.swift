@@ -46,11 +46,10 @@ extension MirrorFS {
         into entries: inout DirectoryBuffer
     ) throws(Errno) {
         let node = try node(id)
-        local.listingsWithNodes.begin(id)
-        defer { local.listingsWithNodes.end(id) }
         // As above, 24 bytes to 160.
         let size = entries.capacity / 20 * 3
-        try forEachEntry(node, handle, offset, size: size) { (entry) throws(Errno) in
+        try forEachEntry(node, handle, offset, size: size, hasNodes: true) {
+            (entry) throws(Errno) in
             guard !isDotOrDotDot(entry.name) else {
                 return entries.append(
                     name: entry.name, inode: numbers.shown(entry.inode, on: node.identity.device),
@@ -89,10 +88,10 @@ extension MirrorFS {
     /// Reads entries from `offset` on, about `size` bytes, until `body` returns false.
     /// - Throws: `EINVAL` if not even one fits, as getdents64(2) does.
     private func forEachEntry(
-        _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int,
+        _ node: Node, _ handle: FileHandle, _ offset: Int64, size: Int, hasNodes: Bool = false,
         _ body: (DirectoryEntry) throws(Errno) -> Bool
     ) throws(Errno) {
-        try listing(of: node, from: offset) { () throws(Errno) in
+        try listing(of: node, from: offset, hasNodes: hasNodes) { () throws(Errno) in
             var fitting = 0
             let more = try withDescriptor(node, handle, flags: O_DIRECTORY) {
                 (fd) throws(Errno) -> Bool in

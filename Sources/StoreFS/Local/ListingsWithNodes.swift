@@ -7,7 +7,7 @@ import Syscall
 /// It keeps the names of such a reply from the epoch in which it applies it (`fuse_direntplus_link`),
 /// unlike that of a LOOKUP, whose epoch is that of its request. So a reply that is under way while all
 /// names are dropped brings old ones back.
-package final class ListingsWithNodes: Sendable {
+final class ListingsWithNodes: Sendable {
     private struct Listing {
         var inProgress = 0
         /// CLOCK_MONOTONIC in nanoseconds.
@@ -26,11 +26,11 @@ package final class ListingsWithNodes: Sendable {
 
     private let listings = Mutex(Listings())
 
-    package func begin(_ directory: NodeID) {
+    func begin(_ directory: NodeID) {
         listings.withLock { $0.byDirectory[directory, default: Listing()].inProgress += 1 }
     }
 
-    package func end(_ directory: NodeID) {
+    func end(_ directory: NodeID) {
         let now = Syscall.monotonicNanoseconds()
         listings.withLock { listings in
             listings.byDirectory[directory]?.inProgress -= 1

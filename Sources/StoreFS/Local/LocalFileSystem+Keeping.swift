@@ -148,16 +148,22 @@ extension LocalFileSystem {
 
     // MARK: Listings
 
-    /// Reads a part of a directory from `offset` on, under what the kernel must know of its listing.
-    /// - Parameter body: lists, and returns the number of entries that fitted: 0 at the end.
+    /// Reads a part of a directory, and notes what the kernel has of its listing.
+    /// - Parameters:
+    ///   - offset: of READDIR or READDIRPLUS.
+    ///   - hasNodes: it is READDIRPLUS.
+    ///   - body: lists, and returns the number of entries that fitted: 0 at the end.
     package func listing(
-        of node: Node, from offset: Int64, _ body: () throws(Errno) -> Int
+        of node: Node, from offset: Int64, hasNodes: Bool, _ body: () throws(Errno) -> Int
     ) throws(Errno) {
-        let coherence = coherence
+        let local = local
+        let coherence = local.coherence
         guard coherence.isCaching else {
             _ = try body()
             return
         }
+        if hasNodes { local.listingsWithNodes.begin(node.id) }
+        defer { if hasNodes { local.listingsWithNodes.end(node.id) } }
         if offset == 0 {
             try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 hold.noteListingBegun(&node.versions)

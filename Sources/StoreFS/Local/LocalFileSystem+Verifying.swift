@@ -44,13 +44,12 @@ extension LocalFileSystem {
         defer { requestEnds(token) }
         switch sample {
         case .attributes(let id):
-            // Not for what is not cached: the file would be opened again if it is parked.
-            guard hasAttributes(id), let node = try? node(id) else { return nil }
+            guard isCached(id), let node = try? node(id) else { return nil }
             return try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 hold.compare(nodeid: id, attributes: try readStatus(of: node))
             }
         case .data(let id, let index):
-            guard hasAttributes(id), let node = try? node(id) else { return nil }
+            guard isCached(id, block: index), let node = try? node(id) else { return nil }
             return (try? compareData(node, index)) ?? nil
         case .name(let id, let name):
             guard let parent = try? node(id) else { return nil }
@@ -64,11 +63,15 @@ extension LocalFileSystem {
         }
     }
 
-    /// True if a GETATTR of the node would be answered.
-    private func hasAttributes(_ id: NodeID) -> Bool {
+    /// True if the maps have the attributes of the node, or a block of its data.
+    ///
+    /// Nothing else is opened: a parked file would be opened again, opening a FIFO waits, and opening a device
+    /// has effects.
+    private func isCached(_ id: NodeID, block index: UInt64? = nil) -> Bool {
         guard let node = local.nodes.node(id) else { return false }
         let found = try? coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            hold.compare(nodeid: id, attributes: stat()) != nil
+            if let index { return hold.has(nodeid: id, index: index, node.versions) }
+            return hold.compare(nodeid: id, attributes: stat()) != nil
         }
         return found ?? false
     }
@@ -84,12 +87,7 @@ extension LocalFileSystem {
     }
 
     private func compareData(_ node: Node, _ index: UInt64) throws(Errno) -> Comparison? {
-        // Nothing else is opened: that of a FIFO waits, and that of a device has effects.
-        let isCached = try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
-            hold.has(nodeid: node.id, index: index, node.versions)
-        }
-        guard isCached else { return nil }
-        return try withReader(of: node) { (reader) throws(Errno) in
+        try withReader(of: node) { (reader) throws(Errno) in
             try coherence.reading(node: node.lockKey) { (hold) throws(Errno) in
                 // Data is compared only if the attributes are in the maps, so that it would be
                 // answered.

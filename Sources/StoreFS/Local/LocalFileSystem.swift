@@ -62,7 +62,7 @@ package final class LocalState<Node: AnyLocalNode>: Sendable {
     let notices: MountNotices?
     let gauges: CacheGauges?
     let dropper = Mutex<CacheDropper?>(nil)
-    package let listingsWithNodes = ListingsWithNodes()
+    let listingsWithNodes = ListingsWithNodes()
     let miscounted = Atomic(false)
     let lateForgets = LateWork("forget")
     let verification = Expiry()
