@@ -5,6 +5,7 @@
  * many calls there were, and how many failed with what they must not:
  *
  *	calls=123456 ESTALE=3
+ *	ESTALE: mkdir 2, stat 1
  *
  * The bytes of a file are all the same, whatever becomes of its names; others count
  * as MIXED. Whoever holds a file can read it and ask for its attributes. `nolinks`:
@@ -39,11 +40,36 @@ enum {
 static int top, no_links;
 static time_t deadline;
 static volatile sig_atomic_t stopped;
-static unsigned long calls, failures[ERRNOS];
+static unsigned long calls;
+
+enum call {
+	STAT,
+	OPEN,
+	HELD_FILE,
+	CREATE,
+	UNLINK,
+	RENAME,
+	LINK,
+	MKDIR,
+	RMDIR,
+	LIST,
+	CHMOD,
+	GETXATTR,
+	STATFS,
+	SYMLINK,
+	READLINK,
+	CALLS
+};
+static const char *const call_names[CALLS] = {
+	"stat",  "open", "held file", "create",   "unlink", "rename",  "link",     "mkdir",
+	"rmdir", "list", "chmod",     "getxattr", "statfs", "symlink", "readlink",
+};
+static unsigned long failures[ERRNOS][CALLS];
 
 struct worker {
 	unsigned int seed;
 	unsigned long calls;
+	enum call call;
 	int held[HELD];
 	int is_dead;
 	unsigned char buffer[SIZE];
@@ -60,9 +86,11 @@ static unsigned int below(struct worker *worker, unsigned int bound)
 	return (unsigned int)rand_r(&worker->seed) % bound;
 }
 
-static void count(unsigned int failure)
+static void count(struct worker *worker, unsigned int failure)
 {
-	__atomic_add_fetch(&failures[failure < ERRNOS ? failure : 1], 1, __ATOMIC_RELAXED);
+	unsigned long *counts = failures[failure < ERRNOS ? failure : 1];
+
+	__atomic_add_fetch(&counts[worker->call], 1, __ATOMIC_RELAXED);
 }
 
 /* What a call may fail with because others make and remove the same names. */
@@ -73,31 +101,33 @@ static int is_expected(int error)
 }
 
 /* Notes what a call returned; `also`: another error that it may have, or 0. */
-static int note(struct worker *worker, int result, int also)
+static int note(struct worker *worker, enum call call, int result, int also)
 {
+	worker->call = call;
 	worker->calls++;
 	if (result >= 0 || is_expected(errno) || errno == also)
 		return result;
 	worker->is_dead |= errno == ENOTCONN || errno == ECONNABORTED;
-	count(errno);
+	count(worker, errno);
 	return result;
 }
 
 /* The same of a file that the worker holds: no error is expected. */
 static void note_held(struct worker *worker, int result)
 {
+	worker->call = HELD_FILE;
 	worker->calls++;
 	if (result >= 0)
 		return;
 	worker->is_dead |= errno == ENOTCONN || errno == ECONNABORTED;
-	count(errno);
+	count(worker, errno);
 }
 
-static void check_bytes(const unsigned char *bytes, ssize_t size)
+static void check_bytes(struct worker *worker, ssize_t size)
 {
 	for (ssize_t i = 1; i < size; i++) {
-		if (bytes[i] != bytes[0]) {
-			count(MIXED);
+		if (worker->buffer[i] != worker->buffer[0]) {
+			count(worker, MIXED);
 			return;
 		}
 	}
@@ -105,7 +135,7 @@ static void check_bytes(const unsigned char *bytes, ssize_t size)
 
 static void create(struct worker *worker, const char *name)
 {
-	int fd = note(worker, openat(top, name, O_WRONLY | O_CREAT | O_EXCL, 0644), 0);
+	int fd = note(worker, CREATE, openat(top, name, O_WRONLY | O_CREAT | O_EXCL, 0644), 0);
 
 	if (fd < 0)
 		return;
@@ -116,7 +146,7 @@ static void create(struct worker *worker, const char *name)
 
 static void read_whole(struct worker *worker, const char *name)
 {
-	int fd = note(worker, openat(top, name, O_RDONLY | O_NOFOLLOW), ELOOP);
+	int fd = note(worker, OPEN, openat(top, name, O_RDONLY | O_NOFOLLOW), ELOOP);
 	ssize_t size;
 
 	if (fd < 0)
@@ -125,7 +155,7 @@ static void read_whole(struct worker *worker, const char *name)
 	if (size < 0 && errno == EISDIR)
 		size = 0;
 	note_held(worker, size);
-	check_bytes(worker->buffer, size);
+	check_bytes(worker, size);
 	note_held(worker, close(fd));
 }
 
@@ -134,7 +164,7 @@ static void hold(struct worker *worker, int slot, const char *name)
 	int fd = openat(top, name, O_RDONLY | O_NOFOLLOW);
 	struct stat status;
 
-	note(worker, fd, ELOOP);
+	note(worker, OPEN, fd, ELOOP);
 	if (fd < 0)
 		return;
 	if (fstat(fd, &status) || !S_ISREG(status.st_mode)) {
@@ -156,12 +186,12 @@ static void ask_held(struct worker *worker, int slot)
 	note_held(worker, fstat(worker->held[slot], &status));
 	size = pread(worker->held[slot], worker->buffer, SIZE, 0);
 	note_held(worker, size);
-	check_bytes(worker->buffer, size);
+	check_bytes(worker, size);
 }
 
 static void list(struct worker *worker, const char *directory)
 {
-	int fd = note(worker, openat(top, directory, O_RDONLY | O_DIRECTORY), 0);
+	int fd = note(worker, LIST, openat(top, directory, O_RDONLY | O_DIRECTORY), 0);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!stream)
@@ -169,7 +199,7 @@ static void list(struct worker *worker, const char *directory)
 	errno = 0;
 	while (readdir(stream))
 		;
-	note(worker, errno ? -1 : 0, 0);
+	note(worker, LIST, errno ? -1 : 0, 0);
 	closedir(stream);
 }
 
@@ -185,7 +215,7 @@ static void step(struct worker *worker)
 	snprintf(other, sizeof(other), "%u/%u", below(worker, DIRECTORIES), below(worker, NAMES));
 	switch (below(worker, 100)) {
 	case 0 ... 24:
-		note(worker, fstatat(top, name, &status, AT_SYMLINK_NOFOLLOW), 0);
+		note(worker, STAT, fstatat(top, name, &status, AT_SYMLINK_NOFOLLOW), 0);
 		break;
 	case 25 ... 44:
 		read_whole(worker, name);
@@ -200,42 +230,42 @@ static void step(struct worker *worker)
 		create(worker, name);
 		break;
 	case 67 ... 72:
-		note(worker, unlinkat(top, name, 0), EPERM);
+		note(worker, UNLINK, unlinkat(top, name, 0), EPERM);
 		break;
 	case 73 ... 79:
-		note(worker, renameat(top, name, top, other), 0);
+		note(worker, RENAME, renameat(top, name, top, other), 0);
 		break;
 	case 80 ... 82:
 		if (!no_links)
-			note(worker, linkat(top, name, top, other, 0), EPERM);
+			note(worker, LINK, linkat(top, name, top, other, 0), EPERM);
 		break;
 	case 83 ... 84:
-		note(worker, mkdirat(top, name, 0755), 0);
+		note(worker, MKDIR, mkdirat(top, name, 0755), 0);
 		break;
 	case 85 ... 87:
-		note(worker, unlinkat(top, name, AT_REMOVEDIR), 0);
+		note(worker, RMDIR, unlinkat(top, name, AT_REMOVEDIR), 0);
 		break;
 	case 88 ... 90:
 		list(worker, directory);
 		break;
 	case 91 ... 92:
-		note(worker, fchmodat(top, name, 0600 + below(worker, 0100), 0), 0);
+		note(worker, CHMOD, fchmodat(top, name, 0600 + below(worker, 0100), 0), 0);
 		break;
 	case 93 ... 95: {
 		char path[96];
 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", top, name);
-		note(worker, lgetxattr(path, "trusted.none", NULL, 0), ENODATA);
+		note(worker, GETXATTR, lgetxattr(path, "trusted.none", NULL, 0), ENODATA);
 		break;
 	}
 	case 96:
-		note(worker, fstatfs(top, &room), 0);
+		note(worker, STATFS, fstatfs(top, &room), 0);
 		break;
 	case 97:
-		note(worker, symlinkat("nowhere", top, name), 0);
+		note(worker, SYMLINK, symlinkat("nowhere", top, name), 0);
 		break;
 	default:
-		note(worker, readlinkat(top, name, other, sizeof(other)), EINVAL);
+		note(worker, READLINK, readlinkat(top, name, other, sizeof(other)), EINVAL);
 		break;
 	}
 }
@@ -254,6 +284,37 @@ static void *run(void *argument)
 	}
 	__atomic_add_fetch(&calls, worker->calls, __ATOMIC_RELAXED);
 	return NULL;
+}
+
+static const char *failure_name(int failure)
+{
+	return failure == MIXED ? "MIXED" : strerrorname_np(failure);
+}
+
+static unsigned long sum(const unsigned long *counts)
+{
+	unsigned long all = 0;
+
+	for (int call = 0; call < CALLS; call++)
+		all += counts[call];
+	return all;
+}
+
+/* The calls that failed so, each with how often it did. */
+static void print_calls(int failure)
+{
+	const char *before = ": ";
+
+	if (!sum(failures[failure]))
+		return;
+	printf("%s", failure_name(failure));
+	for (int call = 0; call < CALLS; call++) {
+		if (!failures[failure][call])
+			continue;
+		printf("%s%s %lu", before, call_names[call], failures[failure][call]);
+		before = ", ";
+	}
+	printf("\n");
 }
 
 int main(int argc, char **argv)
@@ -286,9 +347,11 @@ int main(int argc, char **argv)
 		pthread_join(thread[i], NULL);
 	printf("calls=%lu", calls);
 	for (int i = 0; i < ERRNOS; i++) {
-		if (failures[i])
-			printf(" %s=%lu", i == MIXED ? "MIXED" : strerrorname_np(i), failures[i]);
+		if (sum(failures[i]))
+			printf(" %s=%lu", failure_name(i), sum(failures[i]));
 	}
 	printf("\n");
+	for (int i = 0; i < ERRNOS; i++)
+		print_calls(i);
 	return 0;
 }
