@@ -75,6 +75,6 @@ extension StoreFS {
             clock.begin(key(name, in: directory))
             name.withCString { names.revoke(parent: parent.nodeid, name: $0) }
         }
-        _ = notices.notifier.dropNames()
+        dropNames()
     }
 }

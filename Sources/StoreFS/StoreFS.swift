@@ -82,9 +82,12 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
             } catch {
                 result = .failure(error)
             }
-            // Cancelled meanwhile: the kernel will not count the lookup.
-            guard !first.offer(result), case .success(let reply) = result else { return }
-            if let node = reply.granted { forget(node: node, count: 1) }
+            if first.offer(result) { return }
+            // The caller was killed, and the kernel was told `EINTR`: it may still keep the name as it
+            // was before, and will not count the lookup.
+            if request.changesNames { dropNames() }
+            guard case .success(let reply) = result, let node = reply.granted else { return }
+            forget(node: node, count: 1)
         }
         return try await withTaskCancellationHandler {
             await first.value
@@ -155,16 +158,16 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
 
     // MARK: Keeping
 
-    /// Seconds for which the kernel may keep an answer that is returned now; 0: not at all.
+    /// Seconds for which the store lets an answer be kept that is returned now; 0: not at all.
     func remaining<V>(_ kept: Answer<V>.Kept) -> Double {
         switch kept {
-        case .forever: return seconds
+        case .forever: return .infinity
         case .no: return 0
         case .untilTold:
             let end = lease.load(ordering: .sequentiallyConsistent)
-            guard end != 0 else { return seconds }
+            guard end != 0 else { return .infinity }
             let now = Syscall.monotonicNanoseconds()
-            return end <= now ? 0 : min(seconds, Double(end - now) / 1e9)
+            return end <= now ? 0 : Double(end - now) / 1e9
         }
     }
 
@@ -191,6 +194,12 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         return min(seconds, remaining)
     }
 
+    /// Drops all names from the kernel's own cache, if it may keep any: that also unmounts what is mounted
+    /// on directories of this mount (`d_invalidate` in fs/dcache.c).
+    func dropNames() {
+        if seconds > 0 { _ = notices.notifier.dropNames() }
+    }
+
     /// Marks the kernel's pages of `node`, or its listing, as old.
     func dropPages(of node: Node) {
         if let dropper = dropper.withLock({ $0 }) { node.pages.want(node.nodeid, dropper) }
@@ -211,7 +220,7 @@ final class StoreFS<S: Store>: AsynchronousFileSystem {
         clock.changeAll()
         coherence.dropEverything()
         coherence.voidReaders()
-        _ = notices.notifier.dropNames()
+        dropNames()
         for node in nodes.all {
             try? coherence.withNode(key(node.id)) { (hold) throws(Errno) in
                 hold.void(nodeid: node.nodeid, &node.versions)

@@ -69,6 +69,16 @@ public enum FileRequest: Sendable {
     /// `flags`: `XATTR_*` of setxattr(2).
     case setExtendedAttribute(NodeID, name: String, [UInt8], flags: Int32)
     case removeExtendedAttribute(NodeID, name: String)
+
+    /// Whether it adds, removes or moves a name.
+    package var changesNames: Bool {
+        switch self {
+        case .makeNode, .makeDirectory, .makeSymlink, .makeLink, .create, .removeFile,
+            .removeDirectory, .rename:
+            true
+        default: false
+        }
+    }
 }
 
 /// What `AsynchronousFileSystem.answer` replies with.
