@@ -109,7 +109,7 @@ let package = Package(
             swiftSettings: swiftSettings),
 
         .executableTarget(
-            name: "slow-store", dependencies: ["FuseSession", "StoreFS", system],
+            name: "slow-store", dependencies: ["FuseSession", "StoreFS", "Syscall", deque, system],
             path: "bench/SlowStore", swiftSettings: swiftSettings),
 
         // Judges histories of calls; knows nothing of files but their specifications.

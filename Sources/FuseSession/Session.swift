@@ -68,8 +68,8 @@ public final class Session: @unchecked Sendable {
         try self.init(core, makeOperations(), options: options, log: log)
     }
 
-    /// The same for an asynchronous file system. `Options.maxThreads` threads receive requests; the
-    /// number of requests in progress does not depend on it.
+    /// The same for an asynchronous file system. Two threads for each processor receive requests, and at
+    /// most `Options.maxThreads`; the number of requests in progress does not depend on it.
     public convenience init(
         _ fileSystem: any AsynchronousFileSystem, options: Options = Options(),
         counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,
@@ -79,6 +79,11 @@ public final class Session: @unchecked Sendable {
             fileSystem: LifeOnly(fileSystem), asynchronous: fileSystem,
             counters: counters, latency: latency, initialized: options.initialized,
             ended: options.ended)
+        var options = options
+        // They never wait, so more of them only take turns. libfuse starts one whenever all are busy, and
+        // ends those above the number of idle ones: a thousand a second beside 500 slow requests.
+        options.maxThreads = min(options.maxThreads, max(4, 2 * Syscall.processorCount))
+        options.idleThreads = options.maxThreads
         try self.init(core, makeAsynchronousOperations(), options: options, log: log)
     }
 

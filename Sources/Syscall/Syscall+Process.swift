@@ -27,6 +27,9 @@ extension Syscall {
         getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
     }
 
+    /// Processors that are online, at least 1: sysconf(3).
+    public static var processorCount: Int { max(sysconf(CInt(_SC_NPROCESSORS_ONLN)), 1) }
+
     /// setpriority(2) of the calling thread, and of those that it then starts. Without permission
     /// (`CAP_SYS_NICE` to lower it) nothing changes.
     public static func setNiceness(_ value: Int32) {

@@ -22,7 +22,7 @@ struct BugReport: Encodable {
     let moduleVersion: String?
     let created = MountState.timestamp(time(nil))
     let system: String?
-    let processors = sysconf(CInt(_SC_NPROCESSORS_ONLN))
+    let processors = Syscall.processorCount
     let memory: String?
     let doctor: DoctorReport
     let mounts: [Mount]
