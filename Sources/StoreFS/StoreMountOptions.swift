@@ -21,8 +21,7 @@ public struct StoreMountOptions: Sendable {
     public var mountOptions: [String] = []
     /// Seconds for which the kernel may keep an answer that it is not told to drop. Longer: fewer
     /// requests; and if this process and its guardian are both killed, the kernel may answer from its
-    /// caches for so long. 0: its own caches keep no names and
-    /// attributes; the maps do.
+    /// caches for so long. 0: its own caches keep no names and attributes; the maps do.
     public var keptSeconds = 3600.0
     /// The store has a lease (`ChangeSink.extendLease`). The kernel then keeps nothing that the maps
     /// answer, which nobody could take back from it when the lease ends.

@@ -7,8 +7,8 @@ import SystemPackage
 
 /// `slow-store MOUNTPOINT [KEPT-SECONDS]`: in the directory `slow` each question takes a tenth of a second.
 /// No file in it or in `fast` beside it is kept, so every call is a question. In `late` everything is kept,
-/// and making a name takes a second, whether or not the caller waits for it. For tests:
-/// Tests/system/stores.
+/// and making a name takes two seconds, whether or not the caller waits for it; standard output tells when it
+/// begins. For tests: Tests/system/stores.
 final class SlowStore: Store {
     enum Node: Hashable {
         case root, slow, fast, late
@@ -71,8 +71,9 @@ final class SlowStore: Store {
 
     func apply(_ change: Change<Node>, by caller: Caller) async throws(Errno) -> Found<Node>? {
         guard case .make(let name, in: .late, .file, _) = change else { throw .notSupported }
+        _ = try? FileDescriptor.standardOutput.writeAll("making \(name)\n".utf8)
         // Not cancelled with the caller, as what a server does is not.
-        await Task { try? await Task.sleep(for: .seconds(1)) }.value
+        await Task { try? await Task.sleep(for: .seconds(2)) }.value
         guard late.withLock({ $0.insert(name).inserted }) else { throw .fileExists }
         return found(.file(in: .late))
     }
