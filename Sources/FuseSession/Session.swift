@@ -69,7 +69,8 @@ public final class Session: @unchecked Sendable {
     }
 
     /// The same for an asynchronous file system. Two threads for each processor receive requests, and at
-    /// most `Options.maxThreads`; the number of requests in progress does not depend on it.
+    /// most `Options.maxThreads`; the number of requests in progress does not depend on it, and
+    /// `Options.idleThreads` has no effect.
     public convenience init(
         _ fileSystem: any AsynchronousFileSystem, options: Options = Options(),
         counters: RequestCounters? = nil, latency: LatencyBuckets? = nil,

@@ -69,7 +69,6 @@ static unsigned long failures[ERRNOS][CALLS];
 struct worker {
 	unsigned int seed;
 	unsigned long calls;
-	enum call call;
 	int held[HELD];
 	int is_dead;
 	unsigned char buffer[SIZE];
@@ -86,11 +85,9 @@ static unsigned int below(struct worker *worker, unsigned int bound)
 	return (unsigned int)rand_r(&worker->seed) % bound;
 }
 
-static void count(struct worker *worker, unsigned int failure)
+static void count(enum call call, unsigned int failure)
 {
-	unsigned long *counts = failures[failure < ERRNOS ? failure : 1];
-
-	__atomic_add_fetch(&counts[worker->call], 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&failures[failure < ERRNOS ? failure : 1][call], 1, __ATOMIC_RELAXED);
 }
 
 /* What a call may fail with because others make and remove the same names. */
@@ -103,31 +100,29 @@ static int is_expected(int error)
 /* Notes what a call returned; `also`: another error that it may have, or 0. */
 static int note(struct worker *worker, enum call call, int result, int also)
 {
-	worker->call = call;
 	worker->calls++;
 	if (result >= 0 || is_expected(errno) || errno == also)
 		return result;
 	worker->is_dead |= errno == ENOTCONN || errno == ECONNABORTED;
-	count(worker, errno);
+	count(call, errno);
 	return result;
 }
 
 /* The same of a file that the worker holds: no error is expected. */
 static void note_held(struct worker *worker, int result)
 {
-	worker->call = HELD_FILE;
 	worker->calls++;
 	if (result >= 0)
 		return;
 	worker->is_dead |= errno == ENOTCONN || errno == ECONNABORTED;
-	count(worker, errno);
+	count(HELD_FILE, errno);
 }
 
-static void check_bytes(struct worker *worker, ssize_t size)
+static void check_bytes(const unsigned char *bytes, ssize_t size)
 {
 	for (ssize_t i = 1; i < size; i++) {
-		if (worker->buffer[i] != worker->buffer[0]) {
-			count(worker, MIXED);
+		if (bytes[i] != bytes[0]) {
+			count(HELD_FILE, MIXED);
 			return;
 		}
 	}
@@ -155,7 +150,7 @@ static void read_whole(struct worker *worker, const char *name)
 	if (size < 0 && errno == EISDIR)
 		size = 0;
 	note_held(worker, size);
-	check_bytes(worker, size);
+	check_bytes(worker->buffer, size);
 	note_held(worker, close(fd));
 }
 
@@ -186,7 +181,7 @@ static void ask_held(struct worker *worker, int slot)
 	note_held(worker, fstat(worker->held[slot], &status));
 	size = pread(worker->held[slot], worker->buffer, SIZE, 0);
 	note_held(worker, size);
-	check_bytes(worker, size);
+	check_bytes(worker->buffer, size);
 }
 
 static void list(struct worker *worker, const char *directory)

@@ -10,67 +10,65 @@ import SystemPackage
 /// and making a name takes two seconds, whether or not the caller waits for it; standard output tells when it
 /// begins. For tests: Tests/system/stores.
 final class SlowStore: Store {
+    enum Directory: String, CaseIterable { case slow, fast, late }
+
     enum Node: Hashable {
-        case root, slow, fast, late
+        case root
+        case directory(Directory)
+        /// All names in one directory are names of one file.
         case file(in: Directory)
     }
 
-    enum Directory: Int { case slow, fast, late }
-
     let root = Node.root
-    private let directories: [FileName: Node]
     private let late = Mutex<Set<FileName>>([])
     private let delays = Delays()
 
-    init() {
-        let all: [(String, Node)] = [("slow", .slow), ("fast", .fast), ("late", .late)]
-        directories = Dictionary(
-            uniqueKeysWithValues: all.compactMap { name, node in
-                FileName(name).map { ($0, node) }
-            })
-    }
-
     private func attributes(_ node: Node) -> NodeAttributes {
-        switch node {
+        func number(_ directory: Directory) -> UInt64 {
+            switch directory {
+            case .slow: 2
+            case .fast: 3
+            case .late: 4
+            }
+        }
+        return switch node {
         case .root: NodeAttributes(.directory, inode: 1, permissions: 0o755)
-        case .slow: NodeAttributes(.directory, inode: 2, permissions: 0o755)
-        case .fast: NodeAttributes(.directory, inode: 3, permissions: 0o755)
-        case .late: NodeAttributes(.directory, inode: 4, permissions: 0o777)
+        case .directory(let directory):
+            NodeAttributes(.directory, inode: number(directory), permissions: 0o755)
         case .file(let directory):
-            NodeAttributes(.file, inode: 5 + UInt64(directory.rawValue), permissions: 0o644)
+            NodeAttributes(.file, inode: 10 + number(directory), permissions: 0o644)
         }
     }
 
     private func found(_ node: Node) -> Found<Node> { Found(node, attributes(node)) }
 
     func attributes(of node: Node) async throws(Errno) -> Answer<NodeAttributes> {
-        if case .file = node {
-            Answer(attributes(node), kept: .no)
-        } else {
-            Answer(attributes(node), kept: .forever)
+        switch node {
+        case .root, .directory: Answer(attributes(node), kept: .forever)
+        case .file: Answer(attributes(node), kept: .no)
         }
     }
 
-    /// All names in one directory are names of one file.
     func find(_ name: FileName, in directory: Node) async throws(Errno) -> Answer<Found<Node>?> {
         switch directory {
         case .root:
-            return Answer(directories[name].map(found), kept: .forever)
-        case .slow:
+            let named = Directory.allCases.first { name.bytes.elementsEqual($0.rawValue.utf8) }
+            return Answer(named.map { found(.directory($0)) }, kept: .forever)
+        case .directory(.slow):
             await delays.wait()
             return Answer(found(.file(in: .slow)), kept: .no)
-        case .fast: return Answer(found(.file(in: .fast)), kept: .no)
-        case .late:
+        case .directory(.fast): return Answer(found(.file(in: .fast)), kept: .no)
+        case .directory(.late):
             let isThere = late.withLock { $0.contains(name) }
             return Answer(isThere ? found(.file(in: .late)) : nil, kept: .untilTold)
         case .file: throw .notDirectory
         }
     }
 
-    func begin(_ changes: ChangeSink<Node>) { delays.start() }
-
     func apply(_ change: Change<Node>, by caller: Caller) async throws(Errno) -> Found<Node>? {
-        guard case .make(let name, in: .late, .file, _) = change else { throw .notSupported }
+        guard case .make(let name, in: .directory(.late), .file, _) = change else {
+            throw .notSupported
+        }
         _ = try? FileDescriptor.standardOutput.writeAll("making \(name)\n".utf8)
         // Not cancelled with the caller, as what a server does is not.
         await Task { try? await Task.sleep(for: .seconds(2)) }.value
@@ -82,30 +80,49 @@ final class SlowStore: Store {
 /// Waits of a tenth of a second: one timer for all, as one connection to a server would be, so that most of
 /// what is measured is the library.
 final class Delays: Sendable {
-    private let waiting = Mutex<Deque<(end: UInt64, waiter: CheckedContinuation<Void, Never>)>>([])
-
-    func start() {
-        Task {
-            while true {
-                try? await Task.sleep(for: .milliseconds(1), tolerance: .zero)
-                endDue()
-            }
-        }
+    private struct State {
+        var waiting: Deque<(end: UInt64, waiter: CheckedContinuation<Void, Never>)> = []
+        var isRunning = false
     }
+
+    private let state = Mutex(State())
 
     func wait() async {
         await withCheckedContinuation { waiter in
             let end = Syscall.monotonicNanoseconds() + 100_000_000
-            waiting.withLock { $0.append((end, waiter)) }
+            let starts = state.withLock { state in
+                state.waiting.append((end, waiter))
+                defer { state.isRunning = true }
+                return !state.isRunning
+            }
+            if starts { Task { await run() } }
+        }
+    }
+
+    /// Until nobody waits.
+    private func run() async {
+        while let end = nextEnd() {
+            let now = Syscall.monotonicNanoseconds()
+            // Those that end within a millisecond share a wake-up.
+            let sleep = max(end > now ? end - now : 0, 1_000_000)
+            try? await Task.sleep(for: .nanoseconds(sleep), tolerance: .zero)
+            endDue()
+        }
+    }
+
+    private func nextEnd() -> UInt64? {
+        state.withLock { state in
+            state.isRunning = !state.waiting.isEmpty
+            return state.waiting.first?.end
         }
     }
 
     private func endDue() {
         let now = Syscall.monotonicNanoseconds()
-        let due = waiting.withLock { waiting in
-            let count = waiting.firstIndex { $0.end > now } ?? waiting.count
-            defer { waiting.removeFirst(count) }
-            return Array(waiting.prefix(count))
+        let due = state.withLock { state in
+            let count = state.waiting.firstIndex { $0.end > now } ?? state.waiting.count
+            defer { state.waiting.removeFirst(count) }
+            return Array(state.waiting.prefix(count))
         }
         for (_, waiter) in due { waiter.resume() }
     }
